@@ -1,0 +1,232 @@
+"""One network, trained; a snapshot of its response after every epoch, and a resume from the last one.
+
+The data set lies on the device as one tensor and a batch is an indexed read: no DataLoader. The learning rate is
+constant, so the first n epochs of a long run are the run of n epochs, and one run answers every question about
+training length.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdutils import records
+from kdutils.data import SPLITS, ImageSet, load_dataset
+from kdutils.errors import UserError
+from kdutils.models import create_model
+from kdutils.protocols import TeacherProtocol, key, seed_for
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The device called `name`: "auto" is the GPU if there is one, else the CPU.
+
+    Raises
+    ------
+    UserError
+        If the name is unknown or the device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"unknown device {name!r}; allowed: auto, cpu, cuda, cuda:0, …") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device {name!r} is not there: {torch.cuda.device_count()} CUDA devices found; use --device cpu")
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"device {name!r} is not supported; allowed: auto, cpu, cuda")
+    return device
+
+
+def to_input(images: Tensor, device: torch.device) -> Tensor:
+    """Images uint8 (N, C, H, W) as float32 in [0, 1] on the device."""
+    return images.to(device).float().div_(255)
+
+
+def epoch_batches(size: int, batch_size: int, seed: int, epoch: int) -> Iterator[Tensor]:
+    """The batches of indices of one epoch, shuffled by (seed, epoch) alone; the last one may be smaller."""
+    generator = torch.Generator().manual_seed(seed_for("order", seed, epoch))
+    return iter(torch.randperm(size, generator=generator).split(batch_size))
+
+
+def stratified(labels: Tensor, size: int | None) -> Tensor:
+    """Indices of the first `size` examples that hold every class alike (within one), in file order; None: all."""
+    if size is None or size >= len(labels):
+        return torch.arange(len(labels))
+    classes = labels.unique()
+    rank = torch.empty_like(labels)
+    for c in classes:
+        members = (labels == c).nonzero().squeeze(1)
+        rank[members] = torch.arange(len(members))
+    # Order by rank within class, then by place in the file: the first `size` of that order are balanced.
+    return (rank * len(labels) + torch.arange(len(labels))).argsort()[:size].sort().values
+
+
+@dataclass(frozen=True)
+class Response:
+    """A teacher's stored logits after one epoch: float32 (N, 10) for each split, and its templates' Gram matrix.
+
+    The Gram matrix (10, 10) of the last layer's rows, each with its bias appended, is all that a penultimate-layer
+    projection needs beside the logits (see `kdutils.projection`).
+    """
+
+    train: Tensor
+    validation: Tensor
+    test: Tensor
+    gram: Tensor
+    loss: Tensor  # mean training loss of the epoch
+    seconds: Tensor  # this epoch's wall-clock time, training and snapshot
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, images: Tensor, precision: str = "float32", batch_size: int = 2_000) -> Tensor:
+    """Logits float32 (N, 10) of images uint8 (N, C, H, W), on the images' device; the model is left in eval mode."""
+    model.eval()
+    out = []
+    for chunk in images.split(batch_size):
+        with autocast(images.device, precision):
+            out.append(model(to_input(chunk, images.device)).float())
+    return torch.cat(out)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """bfloat16 autocast if `precision` asks for it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def teacher_folder(protocol: TeacherProtocol) -> Path:
+    return records.cache_root() / "teachers" / key(protocol)
+
+
+def snapshot_path(protocol: TeacherProtocol, epoch: int) -> Path:
+    return teacher_folder(protocol) / f"epoch-{epoch:03d}.safetensors"
+
+
+def load_response(protocol: TeacherProtocol, epoch: int) -> Response | None:
+    """The stored response after `epoch` epochs, or None if there is none."""
+    tensors = records.load_tensors(snapshot_path(protocol, epoch))
+    return tensors and Response(**{name: t.float() for name, t in tensors.items()})
+
+
+def train_teacher(
+    protocol: TeacherProtocol,
+    epochs: int,
+    *,
+    device: torch.device,
+    root: str | Path | None = None,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> None:
+    """Train until `epochs` epochs are stored, going on from the last one that is.
+
+    Each epoch's end is one atomic write of the response (`load_response`) and one of the checkpoint; a kill loses the
+    epoch in flight and nothing else. The same protocol on the same device gives the same numbers, killed or not.
+
+    Parameters
+    ----------
+    protocol : TeacherProtocol
+        What to train.
+    epochs : int
+        Epochs that must be stored when this returns.
+    device : torch.device
+        Where to train; it is no part of the protocol.
+    root : path, optional
+        The data root (see `kdutils.data`).
+    on_epoch : callable, optional
+        Called with (epoch, mean training loss) after each epoch.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is no longer finite; the message names the protocol's key, the epoch and the step.
+    """
+    sets = {split: load_dataset(protocol.dataset, split, root) for split in SPLITS}
+    chosen = stratified(sets["train"].labels, protocol.train_size)
+    images = {split: s.images.to(device) for split, s in sets.items()}
+    images["train"] = images["train"][chosen.to(device)]
+    labels = sets["train"].labels[chosen].to(device)
+
+    model = create_model(
+        protocol.dataset, protocol.role, dropout=protocol.dropout, seed=seed_for("init", protocol.seed, protocol.role)
+    )
+    # Convolutions of many channels run faster with channels last (twice on a CPU, for MNIST's small teacher); the
+    # order of the additions is the only thing it changes.
+    layout = torch.channels_last if protocol.role == "teacher-small" or device.type == "cuda" else torch.contiguous_format
+    model = model.to(device, memory_format=layout)
+    optimizer = make_optimizer(model, protocol.optimizer, protocol.learning_rate)
+    done = _resume(protocol, model, optimizer, device)
+    if any(load_response(protocol, epoch) is None for epoch in range(1, min(done, epochs) + 1)):
+        # A snapshot was lost or damaged, and only the last epoch's weights are kept: start again from the beginning.
+        (teacher_folder(protocol) / "checkpoint.safetensors").unlink()
+        return train_teacher(protocol, epochs, device=device, root=root, on_epoch=on_epoch)
+
+    for epoch in range(done + 1, epochs + 1):
+        start = time.perf_counter()
+        model.train()
+        torch.manual_seed(seed_for("dropout", protocol.seed, epoch))
+        total = torch.zeros((), device=device)
+        for step, batch in enumerate(epoch_batches(len(labels), protocol.batch_size, protocol.seed, epoch)):
+            batch = batch.to(device)
+            x = to_input(images["train"][batch], device).contiguous(memory_format=layout)
+            with autocast(device, protocol.precision):
+                loss = F.cross_entropy(model(x), labels[batch])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(batch)
+        mean_loss = float(total) / len(labels)
+        if mean_loss != mean_loss or abs(mean_loss) == float("inf"):
+            raise FloatingPointError(f"teacher {key(protocol)} diverged in epoch {epoch}: its loss is {mean_loss}")
+        templates = torch.cat([model.classifier.weight, model.classifier.bias[:, None]], dim=1).detach().double()
+        response = {split: predict(model, images[split], protocol.precision).half() for split in SPLITS}
+        response |= {
+            "gram": (templates @ templates.T).float(),
+            "loss": torch.tensor(mean_loss),
+            "seconds": torch.tensor(time.perf_counter() - start),
+        }
+        records.save_tensors(snapshot_path(protocol, epoch), response)
+        records.save_tensors(teacher_folder(protocol) / "checkpoint.safetensors", _state(model, optimizer, epoch))
+        if on_epoch:
+            on_epoch(epoch, mean_loss)
+
+
+def make_optimizer(model: nn.Module, name: str, learning_rate: float) -> torch.optim.Optimizer:
+    """Adam with Keras's epsilon ("adam"), or SGD with momentum 0.9 ("sgd")."""
+    if name == "adam":
+        return torch.optim.Adam(model.parameters(), lr=learning_rate, eps=1e-7)
+    if name == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=0.9)
+    raise UserError(f"unknown optimizer {name!r}; allowed: adam, sgd")
+
+
+def _state(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> dict[str, Tensor]:
+    """Weights and optimiser state as flat named tensors: safetensors holds nothing else, and needs no pickle."""
+    state = {f"model.{name}": t for name, t in model.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        state |= {f"optimizer.{index}.{name}": torch.as_tensor(v) for name, v in values.items()}
+    return state | {"epoch": torch.tensor(epoch)}
+
+
+def _resume(protocol: TeacherProtocol, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> int:
+    """Load the checkpoint into model and optimiser if there is one; return how many epochs it has."""
+    state = records.load_tensors(teacher_folder(protocol) / "checkpoint.safetensors")
+    if state is None:
+        return 0
+    model.load_state_dict({n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")})
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in state.items():
+        if name.startswith("optimizer."):
+            _, index, field = name.split(".")
+            moments.setdefault(int(index), {})[field] = tensor
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    return int(state["epoch"])
+
+
+def load_teacher(protocol: TeacherProtocol, device: torch.device) -> nn.Module | None:
+    """The teacher's network at its last stored epoch, or None if there is none."""
+    model = create_model(protocol.dataset, protocol.role, dropout=protocol.dropout).to(device)
+    optimizer = make_optimizer(model, protocol.optimizer, protocol.learning_rate)
+    return model.eval() if _resume(protocol, model, optimizer, device) else None
