@@ -1,0 +1,219 @@
+"""The book builds from the recorded evidence without a warning, is complete, and its pages stand on their own."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT, load_book_builder
+
+from kdutils.errors import UserError
+
+builder = load_book_builder()
+TOC = re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text())
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+class Tags(HTMLParser):
+    """All start tags of a page, as (name, attributes)."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.feed(page.read_text())
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        self.found.append((tag, {name: value or "" for name, value in attributes}))
+
+
+def pages(book: Path) -> list[Path]:
+    return [book / f"{name}.html" for name in TOC]
+
+
+def test_contents_name_every_notebook() -> None:
+    assert {path.stem for path in NOTEBOOKS} == {Path(name).name for name in TOC if name.startswith("notebooks/")}
+
+
+def test_every_page_of_the_contents_is_built_and_no_other(published_book: Path) -> None:
+    built = {page.relative_to(published_book).as_posix() for page in published_book.rglob("*.html")}
+    built = {page for page in built if not page.startswith("_static/")}
+    assert built == {f"{name}.html" for name in TOC} | {"index.html", "genindex.html", "search.html"}
+
+
+def test_notebook_pages_show_outputs(published_book: Path) -> None:
+    for page in pages(published_book):
+        if page.parent.name == "notebooks":
+            assert "cell_output" in page.read_text(), page.name
+
+
+def test_pages_load_nothing_from_elsewhere(published_book: Path) -> None:
+    loading = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "object": "data"}
+    for page in [*pages(published_book), published_book / "search.html"]:
+        for tag, attributes in Tags(page).found:
+            loads = attributes.get(loading.get(tag, ""), "")
+            if tag == "link" and attributes.get("rel") not in ("canonical", "index", "search", "next", "prev"):
+                loads = attributes.get("href", "")
+            assert not re.match(r"(https?:)?//", loads), f"{page.name}: <{tag}> loads {loads}"
+            if loads and not loads.startswith("data:"):
+                assert (page.parent / loads.split("?")[0].split("#")[0]).exists(), f"{page.name}: no {loads}"
+
+
+def test_images_have_alternative_text(published_book: Path) -> None:
+    for page in pages(published_book):
+        for tag, attributes in Tags(page).found:
+            if tag == "img" and not attributes.get("src", "").startswith("data:"):
+                # without one, Sphinx writes the file's name
+                assert attributes.get("alt", "") and "_images/" not in attributes["alt"], f"{page.name}: {attributes}"
+
+
+@pytest.mark.skipif(not NOTEBOOKS, reason="there are no notebooks")
+def test_published_records_are_not_written(published_book: Path) -> None:
+    source = published_book.parent / "publish" / "source" / "notebooks"
+    for notebook in source.glob("*.ipynb"):
+        # the published pages come from each notebook's own defaults, which read records and compute nothing
+        assert "injected-parameters" not in notebook.read_text(), notebook.name
+
+
+def write_notebook(folder: Path, name: str, *cells: str, parameters: str = "") -> Path:
+    """Write a notebook of code cells, the first one tagged as its parameters, and return its path."""
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
+    notebook.cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+    notebook.cells += [nbformat.v4.new_code_cell(cell) for cell in cells]
+    path = folder / "notebooks" / f"{name}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+def test_a_notebook_gets_the_parameters_it_declares_and_no_others(tmp_path: Path) -> None:
+    path = write_notebook(
+        tmp_path / "source", "a", "print(profile, datasets, seeds, 'device' in globals())",
+        parameters='profile: str = "paper"  # profile\ndatasets: list = []  # names\nseeds: int = 3  # seeds',
+    )  # fmt: skip
+    builder.execute(tmp_path / "source", {"profile": "smoke", "datasets": ["digits"], "device": "cpu"})
+    outputs = json.loads(path.read_text())["cells"][-1]["outputs"]
+    assert outputs[0]["text"] == ["smoke ['digits'] 3 False\n"]
+
+
+def test_progress_inside_a_notebook_is_shown_and_not_recorded(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = write_notebook(
+        tmp_path / "source", "a", "import os\nopen(os.environ['KDUTILS_PROGRESS'], 'a').write('half way'); print('done')"
+    )
+    builder.execute(tmp_path / "source", {})
+    assert "half way" in capsys.readouterr().err
+    assert '"half way' not in path.read_text()
+
+
+def test_a_failing_notebook_stops_the_build_and_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_notebook(tmp_path / "source", "broken", "print('so far')", "raise ValueError('what went wrong')")
+    with pytest.raises(UserError, match=r"broken\.ipynb failed"):
+        builder.execute(tmp_path / "source", {})
+    assert "what went wrong" in capsys.readouterr().err
+
+
+def test_a_notebook_that_shows_nothing_stops_the_build(tmp_path: Path) -> None:
+    write_notebook(tmp_path / "source", "silent", "x = 1")
+    with pytest.raises(UserError, match=r"silent\.ipynb executed nothing"):
+        builder.execute(tmp_path / "source", {})
+
+
+def test_a_warning_stops_the_build(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "_config.yml").write_text("title: t\nexecute:\n  execute_notebooks: force\n")
+    (source / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    (source / "index.md").write_text("# Title\n\n{ref}`nowhere`\n")
+    with pytest.raises(UserError, match="does not build without warnings"):
+        builder.render(source, tmp_path / "html")
+    assert "nowhere" in capsys.readouterr().err
+    assert not (tmp_path / "html").exists()
+
+
+@pytest.mark.parametrize("profile, starts_from_the_committed", [("smoke", False), ("cpu", True), ("paper", True)])
+def test_a_replication_works_on_its_own_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str, starts_from_the_committed: bool
+) -> None:
+    root, given = tmp_path / "root", {}
+    (root / "book" / "results").mkdir(parents=True)
+    (root / "book" / "results" / "table.csv").write_text("committed")
+    monkeypatch.setattr(builder, "ROOT", root)
+    monkeypatch.setattr(builder, "execute", lambda source, parameters: given.update(parameters))
+    monkeypatch.setattr(builder, "render", lambda source, html: html)
+
+    html = builder.replicate(profile, ["digits"], None, "cpu", "missing", tmp_path / "_build")
+
+    results = Path(given["results"])
+    assert results.is_relative_to(tmp_path / "_build") and html.is_relative_to(tmp_path / "_build")
+    assert (results / "table.csv").exists() == starts_from_the_committed
+    assert "seeds" not in given, "without a number of seeds, each notebook's own holds"
+    (results / "table.csv").write_text("made now")
+    builder.replicate(profile, ["digits"], None, "cpu", "missing", tmp_path / "_build")
+    assert (results / "table.csv").read_text() == "made now", "a second call continues"
+    assert (html.parent / "source" / "book" / "results" / "table.csv").read_text() == "made now"
+    assert (root / "book" / "results" / "table.csv").read_text() == "committed"
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--profile", "smokey"], "did you mean 'smoke'"),
+        (["--datasets", "mnits"], "did you mean 'mnist'"),
+        (["--datasets", "digits,"], "unknown dataset ''"),
+        (["--compute", "mising"], "did you mean 'missing'"),
+        (["--seeds", "three"], "whole number"),
+        (["--seeds", "0"], "whole number"),
+        (["--device", "gpu"], "unknown device 'gpu'"),
+        (["--device", "cuda:77"], "is not to be had here"),
+    ],
+)
+def test_wrong_parameters_are_refused_in_one_line_before_any_work(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builder, "replicate", lambda *_: pytest.fail("work was started"))
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
+        builder.main(["replicate", *arguments])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_refusal_is_one_line_and_exit_status_2() -> None:
+    command = [sys.executable, str(ROOT / "book" / "build.py"), "replicate", "--compute", "perhaps"]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 2
+    assert finished.stderr == "error: unknown compute 'perhaps'; allowed: never, missing, always\n"
+
+
+def test_the_public_address_is_the_same_everywhere() -> None:
+    slug = builder.repository_slug()
+    owner, name = slug.split("/")
+    host = r"(?:colab\.research\.google\.com/github/|raw\.githubusercontent\.com/|github\.com/)"
+    found = set()
+    for path in builder.files_with_address():
+        text = path.read_text()
+        ours = re.findall(rf"{host}([\w.-]+/{re.escape(name)})\b", text)
+        colab = re.findall(r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)", text)
+        pages = re.findall(rf"([\w-]+)\.github\.io/{re.escape(name)}\b", text)
+        assert set(ours) | set(colab) <= {slug} and set(pages) <= {owner}, (
+            f"{path.name} names another repository than pyproject.toml; `python book/build.py address` mends it"
+        )
+        if ours:
+            found.add(path)
+    expected = {ROOT / "_config.yml", ROOT / "CITATION.cff", *NOTEBOOKS}
+    assert expected <= found
+
+
+def test_writing_a_new_address_reaches_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "book").mkdir()
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://github.com/new-owner/new-name"\n')
+    (tmp_path / "_config.yml").write_text("repository:\n  url: https://github.com/old/name\n")
+    (tmp_path / "README.md").write_text("https://github.com/old/name.git and https://old.github.io/name/")
+    monkeypatch.setattr(builder, "ROOT", tmp_path)
+    builder.write_address()
+    assert (tmp_path / "_config.yml").read_text() == "repository:\n  url: https://github.com/new-owner/new-name\n"
+    assert (tmp_path / "README.md").read_text() == (
+        "https://github.com/new-owner/new-name.git and https://new-owner.github.io/new-name/"
+    )
