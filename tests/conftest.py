@@ -1,7 +1,10 @@
 """Help that several test files share."""
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 import pytest
@@ -24,3 +27,24 @@ def real_data() -> Path:
         if not any((root / folder).is_dir() for folder in folders):
             skip_or_fail(f"real data is needed: KDUTILS_DATA={root} lacks {' or '.join(folders)}")
     return root
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def load_book_builder() -> ModuleType:
+    """Return `book/build.py`, a script outside any package, as a module."""
+    if "book_build" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("book_build", ROOT / "book" / "build.py")
+        sys.modules["book_build"] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules["book_build"]
+
+
+@pytest.fixture(scope="session")
+def published_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the published book, built once for all tests that look at it."""
+    for package in ("jupyter_book", "papermill"):
+        if importlib.util.find_spec(package) is None:
+            skip_or_fail(f"{package} is needed: pip install '.[pinned,book,test]'")
+    return load_book_builder().publish(tmp_path_factory.mktemp("book"))
