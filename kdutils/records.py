@@ -1,13 +1,161 @@
-"""The evidence: tidy tables under `book/results`, and the rebuildable cache of weights and logits outside it."""
+"""The evidence: tidy tables under `book/results`, and the rebuildable cache of weights and logits outside it.
 
+A table is `<name>.csv`: one row per measurement, sorted, small enough to read in a diff. `runs.csv` says for each run
+what made it. Everything is written to a temporary sibling and renamed, and one lock per folder lets several processes
+record at once.
+"""
+
+import datetime
+import functools
 import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import pandas as pd
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from kdutils.errors import UserError
+from kdutils.errors import UserError, check_name
+from kdutils.protocols import Protocol, canonical, key
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+#: The columns that identify a row of each table, in the order in which its rows are sorted; `run` is one of them.
+IDENTITY = {
+    "missing_class": ["profile", "dataset", "training", "teacher", "seed", "missing_class", "temperature", "run"],
+    "response": ["profile", "dataset", "training", "teacher", "seed", "split", "temperature", "run"],
+    "soft_labels": ["profile", "dataset", "training", "teacher", "seed", "example", "class", "run"],
+    "images": ["dataset", "split", "index"],
+    "runs": ["kind", "run"],
+}
+#: The columns that hold what was measured.
+VALUES = {
+    "missing_class": ["accuracy_missing", "accuracy", "validation_best", "validation_last"],
+    "response": [
+        *("batch_size", "epochs", "accuracy", "entropy", "confidence"),
+        *("row", "row_all", "row_normalised", "column", "column_all", "column_normalised"),
+    ],
+    "soft_labels": ["index", "probability"],
+    "images": ["label", "channels", "height", "width", "pixels"],
+    "runs": ["protocol", "command", "device", "torch", "commit", "seconds", "date"],
+}
+
+
+def results_folder(results: str | Path = "") -> Path:
+    """Where records are read and written: `results`, else the book/results of this checkout.
+
+    Raises
+    ------
+    UserError
+        If none is given and kdutils is installed without the repository around it.
+    """
+    if results:
+        return Path(results).expanduser()
+    if not (REPOSITORY / "book").is_dir():
+        raise UserError("kdutils stands outside its repository, so there are no records; say where: results=FOLDER")
+    return REPOSITORY / "book" / "results"
+
+
+def load(name: str, results: str | Path = "") -> pd.DataFrame:
+    """The records of one table, empty if there are none yet.
+
+    Parameters
+    ----------
+    name : str
+        "missing_class", "response", "soft_labels", "images" or "runs". Accuracies are fractions in [0, 1], entropies
+        nats, `seconds` wall-clock.
+    results : path, optional
+        The folder; by default the book's.
+
+    Raises
+    ------
+    UserError
+        If the name is unknown, or the file is not what this module writes.
+    """
+    check_name("table of records", name, IDENTITY)
+    path = results_folder(results) / f"{name}.csv"
+    columns = IDENTITY[name] + VALUES[name]
+    if not path.exists():
+        return pd.DataFrame(columns=columns)
+    try:
+        table = pd.read_csv(path, dtype={"run": str, "pixels": str, "commit": str}, keep_default_na=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    lost = [c for c in columns if c not in table.columns]
+    if lost:
+        raise UserError(f"{path}: column {lost[0]!r} is missing; restore the file or move it away")
+    return table[columns]
+
+
+def add(name: str, rows: list[dict], results: str | Path = "") -> None:
+    """Add rows to a table. A row whose identity is there already takes the old one's place."""
+    if not rows:
+        return
+    folder = results_folder(results)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            identity = IDENTITY[name]
+            new = pd.DataFrame(rows)[identity + VALUES[name]]
+            old = load(name, folder)
+            table = pd.concat([old, new]) if len(old) else new
+            table = table.drop_duplicates(identity, keep="last").sort_values(identity, kind="stable")
+            temporary = folder / f".{name}.csv.{os.getpid()}.tmp"
+            try:
+                table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
+                temporary.replace(folder / f"{name}.csv")
+            finally:
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write records: {error.strerror or error}") from None
+
+
+def add_run(protocol: Protocol, device: torch.device, seconds: float, results: str | Path = "") -> None:
+    """Say in runs.csv what made the run of `protocol`."""
+    row = {
+        "kind": "teacher" if hasattr(protocol, "dropout") else "student",
+        "run": key(protocol),
+        "protocol": canonical(protocol),
+        "command": command(),
+        "device": device_name(device),
+        "torch": torch.__version__,
+        "commit": commit(),
+        "seconds": round(seconds, 1),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+    add("runs", [row], results)
+
+
+def command() -> str:
+    """The command of this process, without paths of this machine; a notebook is named as one."""
+    script, *arguments = sys.argv
+    if "ipykernel" in script:
+        return "notebook"
+    name = "python -m kdutils" if script.endswith("__main__.py") else Path(script).name
+    return shlex.join([*name.split(), *arguments])
+
+
+def device_name(device: torch.device) -> str:
+    """The hardware's kind, as the book names it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{os.cpu_count()}-core CPU"
+
+
+@functools.cache
+def commit() -> str:
+    """The checkout's commit, with a "+" if tracked files of `kdutils` differ from it; empty outside a checkout."""
+    git = ["git", "-C", str(REPOSITORY)]
+    try:
+        run = functools.partial(subprocess.run, capture_output=True, text=True, check=True, timeout=10)
+        head = run([*git, "rev-parse", "--short=12", "HEAD"]).stdout.strip()
+        return head + ("+" if run([*git, "status", "--porcelain", "--", "kdutils"]).stdout.strip() else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def cache_root() -> Path:
@@ -15,13 +163,15 @@ def cache_root() -> Path:
     return Path(os.environ.get("KDUTILS_CACHE") or "~/.cache/kdutils").expanduser()
 
 
-def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write tensors to a temporary sibling of `path` and rename it, so that a kill never leaves half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary, metadata)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary)
         temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path.parent}: cannot write to the cache: {error}; set KDUTILS_CACHE") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -30,7 +180,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor] | None:
     """The tensors of `path`, or None if it is absent or damaged; a damaged file is removed, to be built again."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except FileNotFoundError:
         return None
     except (SafetensorError, EOFError):

@@ -1,0 +1,311 @@
+"""Many students, distilled at once from stored teacher logits; the teacher itself never runs.
+
+Students of one fleet share seed, transfer set, network and schedule, hence every minibatch; they may differ in
+teacher, missing class, temperature, alpha, T² factor and learning rate. Their weights are stacked along a leading
+axis of E members. A missing class is a weight of zero on its examples, and a member's loss is divided by the examples
+it keeps, so nothing is gathered per member and a student's result does not depend on the fleet it rides in, beyond
+the rounding of differently shaped matrix products.
+
+Two back ends, one meaning. On a GPU the members are stacked: activations are (E, B, H, W, C), a convolution is a patch
+matrix times a weight matrix, batched over members, and the first convolution's patches are shared by all. On a CPU
+the members are trained one after another by `distil_one`: there the stacked form, grouped convolutions and a compiled
+stack were all slower than its channels-last loop on one thread, with one process for each core.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdutils.data import ImageSet
+from kdutils.errors import UserError
+from kdutils.losses import distillation_loss, distillation_losses
+from kdutils.models import NUM_CLASSES, SameConv2d, SameMaxPool2d, create_model, same_padding
+from kdutils.protocols import StudentProtocol, seed_for
+from kdutils.training import epoch_batches, make_optimizer, predict, to_input
+
+# What the members of one fleet share; everything else may differ between them.
+SHARED = ("dataset", "data", "role", "seed", "train_size", "batch_size", "epochs", "optimizer", "precision", "schema")
+
+
+@dataclass(frozen=True)
+class Student:
+    """One distilled student's logits on validation and test, and its validation accuracy after each epoch."""
+
+    validation: Tensor  # float32 (N, 10)
+    test: Tensor  # float32 (N, 10)
+    curve: Tensor  # float32 (epochs,), fractions
+    loss: Tensor  # float32 (epochs,), mean training loss
+
+
+def distil_one(
+    member: StudentProtocol, transfer: ImageSet, teacher: Tensor, validation: ImageSet, test: ImageSet, device: torch.device
+) -> Student:
+    """One student in a plain loop: the obvious reading of the protocol, beside which the stacked fleet is tested.
+
+    Parameters and errors are those of `distil`, for one member and its own teacher's logits (N, 10).
+    """
+    layout = torch.channels_last  # on a CPU, half the time of contiguous: its max-pool is slow there
+    model = create_model(member.dataset, member.role, seed=seed_for("init", member.seed, member.role))
+    model = model.to(device, memory_format=layout)
+    optimizer = make_optimizer(model, member.optimizer, member.learning_rate)
+    images, labels, teacher = transfer.images.to(device), transfer.labels.to(device), teacher.to(device)
+    curve, losses = [], []
+    for epoch in range(1, member.epochs + 1):
+        model.train()
+        total, count = torch.zeros((), device=device), 0
+        for batch in epoch_batches(len(transfer), member.batch_size, member.seed, epoch):
+            if member.missing_class is not None:
+                batch = batch[transfer.labels[batch] != member.missing_class]
+            if len(batch) == 0:
+                continue
+            batch = batch.to(device)
+            loss = distillation_loss(
+                model(to_input(images[batch], device).contiguous(memory_format=layout)),
+                teacher[batch],
+                labels[batch],
+                temperature=member.temperature,
+                alpha=member.alpha,
+                scale_by_t2=member.scale_by_t2,
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total, count = total + loss.detach() * len(batch), count + len(batch)
+        if not bool(total.isfinite()):
+            raise FloatingPointError(f"the student of {member} diverged in epoch {epoch}")
+        predicted = predict(model, validation.images.to(device)).cpu()
+        curve.append((predicted.argmax(1) == validation.labels).float().mean())
+        losses.append(total.cpu() / count)
+    tested = predict(model, test.images.to(device)).cpu()
+    return Student(predicted, tested, torch.stack(curve), torch.stack(losses))
+
+
+def distil(
+    members: Sequence[StudentProtocol],
+    transfer: ImageSet,
+    teachers: dict[tuple[str, int], Tensor],
+    validation: ImageSet,
+    test: ImageSet,
+    device: torch.device,
+    stacked: bool | None = None,
+) -> list[Student]:
+    """Distil every member at once.
+
+    Parameters
+    ----------
+    members : sequence of StudentProtocol
+        They agree in every field named in `SHARED`.
+    transfer : ImageSet
+        The N images that all members see, each in the same order.
+    teachers : dict
+        Teacher logits float32 (N, 10) on `transfer`, by (key of the teacher's protocol, epoch).
+    validation, test : ImageSet
+        Where each student is measured: after each epoch, and at the end.
+    device : torch.device
+        Where to train.
+    stacked : bool, optional
+        Which back end; by default the device decides.
+
+    Raises
+    ------
+    UserError
+        If members differ in a shared field, or a teacher's logits do not fit the transfer set.
+    FloatingPointError
+        If a member's loss is no longer finite.
+    """
+    first = members[0]
+    for field in SHARED:
+        if len({getattr(m, field) for m in members}) > 1:
+            raise UserError(f"members of one fleet must share {field!r}")
+    sources = list(teachers)
+    for source in sources:
+        if len(teachers[source]) != len(transfer):
+            raise UserError(f"teacher {source[0]} has {len(teachers[source])} rows of logits for {len(transfer)} images")
+    if not (device.type == "cuda" if stacked is None else stacked):
+        take = lambda m: teachers[m.teacher, m.teacher_epoch]  # noqa: E731
+        return [distil_one(m, transfer, take(m), validation, test, device) for m in members]
+    column = lambda values: torch.tensor(values, device=device)[:, None]  # noqa: E731 - (E, 1), one value a member
+    which = torch.tensor([sources.index((m.teacher, m.teacher_epoch)) for m in members], device=device)
+    logits = torch.stack([teachers[s].to(device) for s in sources])
+    missing = column([-1 if m.missing_class is None else m.missing_class for m in members])
+    temperature, alpha = column([m.temperature for m in members]), column([m.alpha for m in members])
+    scale = column([m.scale_by_t2 for m in members])
+    images, labels = transfer.images.to(device), transfer.labels.to(device)
+    network = _Stacked(first, len(members), device)
+    step_all = _optimizer(first.optimizer, network.parameters, column([m.learning_rate for m in members]))
+
+    curves, losses = [], []
+    for epoch in range(1, first.epochs + 1):
+        total = torch.zeros(len(members), device=device)
+        for batch in epoch_batches(len(transfer), first.batch_size, first.seed, epoch):
+            batch = batch.to(device)
+            y = labels[batch]
+            kept = (y != missing).float()  # (E, B)
+            each = distillation_losses(
+                network(to_input(images[batch], device)),
+                logits[:, batch][which],
+                y.expand(len(members), -1),
+                temperature=temperature,
+                alpha=alpha,
+                scale_by_t2=scale,
+            )
+            summed = (each * kept).sum(1)
+            # A sum over members: each member's gradient is then its own.
+            gradients = torch.autograd.grad((summed / kept.sum(1).clamp(min=1)).sum(), network.parameters)
+            step_all(gradients)
+            total += summed.detach()
+        if not bool(total.isfinite().all()):
+            bad = members[int((~total.isfinite()).nonzero()[0])]
+            raise FloatingPointError(f"the student of {bad} diverged in epoch {epoch}")
+        losses.append(total.cpu() / (labels != missing).sum(1).cpu())
+        predicted = network.predict(validation.images, device)
+        curves.append((predicted.argmax(2) == validation.labels).float().mean(1))
+    tested = network.predict(test.images, device)
+    columns = (predicted, tested, torch.stack(curves, 1), torch.stack(losses, 1))
+    return [Student(*values) for values in zip(*columns, strict=True)]
+
+
+def _optimizer(name: str, parameters: list[Tensor], learning_rate: Tensor) -> Callable[[Sequence[Tensor]], None]:
+    """As `training.make_optimizer`, elementwise on stacked tensors with one learning rate (E, 1) a member."""
+    first = [torch.zeros_like(p) for p in parameters]
+    second = [torch.zeros_like(p) for p in parameters]
+    rates = [learning_rate.view(-1, *[1] * (p.ndim - 1)) for p in parameters]
+    steps = 0
+
+    @torch.no_grad()
+    def adam(gradients: Sequence[Tensor]) -> None:
+        nonlocal steps
+        steps += 1
+        for p, g, m, v, rate in zip(parameters, gradients, first, second, rates, strict=True):
+            m.lerp_(g, 1 - 0.9)
+            v.mul_(0.999).addcmul_(g, g, value=1 - 0.999)
+            scale = (v / (1 - 0.999**steps)).sqrt_().add_(1e-7)
+            p.sub_((m / (1 - 0.9**steps)).div_(scale).mul_(rate))
+
+    @torch.no_grad()
+    def sgd(gradients: Sequence[Tensor]) -> None:
+        for p, g, m, rate in zip(parameters, gradients, first, rates, strict=True):
+            p.sub_(m.mul_(0.9).add_(g).mul(rate))
+
+    return {"adam": adam, "sgd": sgd}[name]
+
+
+class _Stacked:
+    """E copies of one network with their own weights, as matrices: (E, 9·C_in, C_out) or (E, width_in, width_out)."""
+
+    def __init__(self, member: StudentProtocol, size: int, device: torch.device):
+        model = create_model(member.dataset, member.role, seed=seed_for("init", member.seed, member.role))
+        self.layers = [*model.features, model.classifier]
+        self.parameters: list[Tensor] = []
+        channels = None  # of the activations that the next dense layer flattens
+        for layer in self.layers:
+            if isinstance(layer, SameConv2d):
+                weight, channels = layer.weight.permute(2, 3, 1, 0).flatten(0, 2), layer.out_channels
+            elif isinstance(layer, nn.Linear):
+                weight = layer.weight
+                if channels is not None:  # Flatten saw (C, H, W); here activations are (H, W, C)
+                    weight = weight.unflatten(1, (channels, -1)).transpose(1, 2).flatten(1)
+                    channels = None
+                weight = weight.T
+            elif isinstance(layer, nn.LeakyReLU | nn.ReLU | nn.Flatten | SameMaxPool2d):
+                continue
+            else:
+                raise UserError(f"a fleet cannot hold a {type(layer).__name__} layer")
+            for tensor in (weight, layer.bias[None]):
+                stacked = tensor.detach().to(device).expand(size, *tensor.shape).clone()
+                self.parameters.append(stacked.requires_grad_())
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits (E, B, 10) of images (B, C, H, W) in [0, 1], the same for all members."""
+        x = images.permute(0, 2, 3, 1)[None]  # (1, B, H, W, C) until the first layer with weights
+        parameters = iter(self.parameters)
+        for layer in self.layers:
+            if isinstance(layer, SameConv2d):
+                weight, bias = next(parameters), next(parameters)
+                size = tuple(-(-n // layer.stride[0]) for n in x.shape[2:4])
+                patches = _Patches.apply(x, layer.stride[0])
+                x = torch.baddbmm(bias, patches.expand(len(weight), -1, -1), weight)
+                x = x.view(len(weight), -1, *size, layer.out_channels)
+            elif isinstance(layer, SameMaxPool2d):
+                x = _Pool.apply(x)
+            elif isinstance(layer, nn.Flatten):
+                x = x.flatten(2)
+            elif isinstance(layer, nn.Linear):
+                weight, bias = next(parameters), next(parameters)
+                x = torch.baddbmm(bias, x.expand(len(weight), -1, -1), weight)
+            else:
+                x = layer(x)
+        return x
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor, device: torch.device) -> Tensor:
+        """Logits float32 (E, N, 10) of images uint8, on the CPU."""
+        chunks = [self(to_input(chunk.to(device), device)).cpu() for chunk in images.split(250)]
+        return torch.cat(chunks, 1)
+
+
+class _Patches(torch.autograd.Function):
+    """(E, B, H, W, C) → (E, B·Ho·Wo, 9·C): the 3x3 neighbourhoods of a "same" convolution."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, stride: int) -> Tensor:
+        members, batch, height, width, channels = ctx.shape = x.shape
+        ctx.stride, ctx.padding = stride, (same_padding(height, 3, stride), same_padding(width, 3, stride))
+        (top, bottom), (left, right) = ctx.padding
+        padded = F.pad(x, (0, 0, left, right, top, bottom))
+        ctx.out = rows, columns = -(-height // stride), -(-width // stride)
+        e, b, h, w, c = padded.stride()
+        # One strided copy gathers all nine neighbours.
+        windows = padded.as_strided(
+            (members, batch, rows, columns, 3, 3, channels), (e, b, h * stride, w * stride, h, w, c)
+        )
+        return windows.reshape(members, batch * rows * columns, 9 * channels)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, None]:
+        if not ctx.needs_input_grad[0]:
+            return None, None
+        members, batch, height, width, channels = ctx.shape
+        (top, bottom), (left, right) = ctx.padding
+        rows, columns = ctx.out
+        gradient = gradient.view(members, batch, rows, columns, 3, 3, channels)
+        padded = gradient.new_zeros(members, batch, height + top + bottom, width + left + right, channels)
+        for i in range(3):
+            for j in range(3):
+                target = padded[:, :, i : i + rows * ctx.stride : ctx.stride, j : j + columns * ctx.stride : ctx.stride]
+                target += gradient[..., i, j, :]
+        return padded[:, :, top : top + height, left : left + width], None
+
+
+class _Pool(torch.autograd.Function):
+    """`SameMaxPool2d` on (E, B, H, W, C), as a maximum over rows and then one over columns.
+
+    PyTorch's own kernel took half of a student's time. Where neighbours tie, the gradient goes to the first; ties
+    are patches of equal background, for which the choice does not change the weights' gradient.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        down = x[:, :, 1:] > x[:, :, :-1]
+        tall = x.clone()
+        torch.maximum(x[:, :, 1:], x[:, :, :-1], out=tall[:, :, :-1])
+        right = tall[:, :, :, 1:] > tall[:, :, :, :-1]
+        wide = tall.clone()
+        torch.maximum(tall[:, :, :, 1:], tall[:, :, :, :-1], out=wide[:, :, :, :-1])
+        ctx.save_for_backward(down, right)
+        return wide
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        down, right = ctx.saved_tensors
+        moved = gradient[:, :, :, :-1] * right
+        tall = gradient.clone()
+        tall[:, :, :, :-1] -= moved
+        tall[:, :, :, 1:] += moved
+        moved = tall[:, :, :-1] * down
+        tall[:, :, :-1] -= moved
+        tall[:, :, 1:] += moved
+        return tall
