@@ -1,0 +1,190 @@
+"""What a teacher's response says: soft labels, entropy, similarity, variance, and examples chosen by entropy.
+
+The sources are sections 3.3, 4.1 and 4.2 of Vats & Crandall (2021). The paper speaks of a "variance in response, as
+shown row-wise and column-wise in Tables 2 and 3" and does not define it; `response_variance` fixes six definitions.
+"""
+
+from numbers import Real
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdutils.errors import UserError, check_name
+
+SELECTIONS = ("highest", "lowest", "random")
+
+
+def soft_labels(logits: Tensor, temperature: float) -> Tensor:
+    """Softmax of logits / T, the teacher's soft labels (section 2, after Hinton et al. 2015).
+
+    Parameters
+    ----------
+    logits : Tensor or array (N, C)
+    temperature : float
+        T > 0. The largest logit is subtracted before the division, so that nothing overflows.
+
+    Returns
+    -------
+    Tensor (N, C), float32, or float64 if the logits are
+
+    Raises
+    ------
+    UserError
+        If the temperature is no positive number or the logits have no class axis.
+    """
+    if not isinstance(temperature, Real) or not 0 < temperature < float("inf"):
+        raise UserError(f"temperature must be a number in (0, inf); got {temperature!r}")
+    logits = _as_float(logits, "logits")
+    return torch.softmax((logits - logits.amax(dim=-1, keepdim=True)) / temperature, dim=-1)
+
+
+def entropy(logits: Tensor, temperature: float) -> Tensor:
+    """Entropy of each example's soft labels (N,), in nats: 0 to ln C (section 4.1). Arguments as `soft_labels`."""
+    return torch.special.entr(soft_labels(logits, temperature)).sum(dim=-1)
+
+
+def confidence_labels(logits: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Soft label (N,) of each example's own class, given by `labels` (N,) (section 3.3)."""
+    return _split(soft_labels(logits, temperature), labels)[0]
+
+
+def similarity_labels(logits: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Soft labels (N, C-1) of the classes other than each example's own, in class order (section 3.3)."""
+    return _split(soft_labels(logits, temperature), labels)[1]
+
+
+def response_variance(soft: Tensor, labels: Tensor) -> dict[str, float]:
+    r"""Variance in response, row-wise and column-wise, by six definitions (section 3.3, Tables 2 and 3).
+
+    Let p[n] be example n's soft labels, s[n] its C-1 similarity labels, and r[n] = s[n] / sum(s[n]) the same made to
+    sum to one: a confident teacher's similarity labels are small, and with them their variance; r takes that out.
+    Row-wise asks how unlike the *classes* are to one image; column-wise, how unlike the *images* of one class are.
+
+    ``row``, ``row_normalised``
+        mean over n of Var_k s[n, k] (or r[n, k]); sum of squares over C-1, for these are all the classes there are.
+        ``row_normalised`` is the squared coefficient of variation of s[n], over (C-1)².
+    ``row_all``
+        mean over n of Var_k p[n, k], over C: the confidence label included, which dominates it.
+    ``column``, ``column_normalised``
+        mean over classes c, and over classes k other than c, of Var s[n, k] (or r[n, k]) over the examples n of class
+        c; sum of squares over their number less one, for they are a sample. Every class counts alike.
+    ``column_all``
+        the same with p, over all C classes k.
+
+    Label smoothing (Table 1) has 0 by each but ``row_all``: neither similarity information nor variance.
+
+    Parameters
+    ----------
+    soft : Tensor or array (N, C)
+        Soft labels; they need not sum to one exactly (printed ones do not).
+    labels : Tensor (N,)
+        Each example's own class. One class alone is allowed; each class that occurs needs two examples.
+
+    Returns
+    -------
+    dict of float
+        By the six names. Computed in float64. The two normalised ones are NaN if the similarity labels of some
+        example are all 0, as they round to for a confident teacher at low T: nothing there can be normalised.
+
+    Raises
+    ------
+    UserError
+        If there are no examples, one class only to choose from (C = 1), a class with one example, or `soft` is not
+        within [0, 1].
+    """
+    soft = _as_float(soft, "soft labels").double()
+    if not ((soft >= 0) & (soft <= 1 + 1e-6)).all():
+        raise UserError("soft labels must lie in [0, 1] (were logits given?)")
+    labels = torch.as_tensor(labels, device=soft.device)
+    similarity = _split(soft, labels)[1]
+    if soft.ndim != 2 or similarity.numel() == 0:
+        raise UserError(f"variance needs examples and two classes at least; got soft labels {tuple(soft.shape)}")
+    classes, counts = labels.unique(return_counts=True)
+    if counts.min() < 2:
+        raise UserError(f"column-wise variance needs 2 examples a class; class {int(classes[counts.argmin()])} has 1")
+
+    def row(values: Tensor) -> float:
+        return float(values.var(dim=1, correction=0).mean())
+
+    def column(values: Tensor) -> float:
+        return float(torch.stack([values[labels == c].var(dim=0).mean() for c in classes]).mean())
+
+    versions = {"": similarity, "_all": soft, "_normalised": similarity / similarity.sum(dim=1, keepdim=True)}
+    measures = {"row": row, "column": column}
+    return {name + suffix: measures[name](values) for name in measures for suffix, values in versions.items()}
+
+
+def select_examples(
+    logits: Tensor | None,
+    labels: Tensor,
+    per_class: int,
+    *,
+    selection: str,
+    temperature: float = 9.0,
+    seed: int = 0,
+) -> Tensor:
+    """Choose `per_class` examples of every class by the entropy of the teacher's response (section 4.2, Figure 4).
+
+    A smaller choice lies within every larger one. Equal entropies go by place in the file, the earlier first.
+
+    Parameters
+    ----------
+    logits : Tensor or array (N, C), or None
+        The teacher's; "random" needs none.
+    labels : Tensor (N,)
+        The paper takes 5 to 2,000 of each class; a class absent from `labels` is left out.
+    per_class : int
+    selection : str
+        "highest" entropy, "lowest", or "random". The paper does not say which.
+    temperature : float
+        Of the entropy; section 4.2 has 9.
+    seed : int
+        Of "random" alone.
+
+    Returns
+    -------
+    Tensor (classes * per_class,), int64, ascending indices into `labels`, on its device
+
+    Raises
+    ------
+    UserError
+        If the selection is unknown, a class has too few examples, or logits are absent, misshapen or not finite.
+    """
+    check_name("selection", selection, SELECTIONS)
+    if not isinstance(per_class, int) or per_class < 1:
+        raise UserError(f"per_class must be a whole number of at least 1; got {per_class!r}")
+    classes, counts = labels.unique(return_counts=True)
+    if len(labels) == 0 or counts.min() < per_class:
+        scarce = f"class {int(classes[counts.argmin()])} has {int(counts.min())}" if len(labels) else "there are none"
+        raise UserError(f"too few examples to take {per_class} of each class: {scarce}")
+    if selection == "random":
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed)).to(labels.device)
+    else:
+        if logits is None or len(logits) != len(labels):
+            raise UserError(f"selection {selection!r} needs the teacher's logits, one row for each label")
+        # In float64: rounding to float32 would make confident examples equal, and their order that of the file.
+        values = entropy(torch.as_tensor(logits).double(), temperature).to(labels.device)
+        if not values.isfinite().all():
+            raise UserError("some logits are not finite, so their entropy has no value")
+        order = values.argsort(descending=selection == "highest", stable=True)
+    return torch.cat([order[labels[order] == c][:per_class] for c in classes]).sort().values
+
+
+def _as_float(values: Tensor, what: str) -> Tensor:
+    values = torch.as_tensor(values)
+    if values.ndim < 2 or values.shape[-1] == 0:
+        raise UserError(f"{what} must be (N, C); got shape {tuple(values.shape)}")
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def _split(soft: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Soft labels (N, C) as confidence labels (N,) and similarity labels (N, C-1)."""
+    labels, num_classes = torch.as_tensor(labels, device=soft.device), soft.shape[-1]
+    if labels.shape != soft.shape[:-1] or labels.is_floating_point() or labels.dtype == torch.bool:
+        wanted = tuple(soft.shape[:-1])
+        raise UserError(f"labels must be class indices of shape {wanted}; got {labels.dtype} {tuple(labels.shape)}")
+    if labels.numel() and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise UserError(f"labels must lie in 0..{num_classes - 1}; got {int(labels.min())}..{int(labels.max())}")
+    own = F.one_hot(labels.long(), num_classes).bool()
+    return soft[own].view(labels.shape), soft[~own].view(*labels.shape, num_classes - 1)

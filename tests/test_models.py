@@ -1,0 +1,268 @@
+"""Table 7's totals, literally, and Keras's layers against slow references."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kdutils.errors import UserError
+from kdutils.models import (
+    INPUT_SHAPES,
+    ROLES,
+    SameConv2d,
+    SameMaxPool2d,
+    count_multiply_adds,
+    count_parameters,
+    create_model,
+    same_padding,
+)
+
+TABLE_7 = {
+    ("mnist", "teacher-large"): 2_560_906,
+    ("mnist", "teacher-small"): 1_433_610,
+    ("mnist", "student"): 20_490,
+    ("mnist", "student-baseline"): 7_850,
+    ("fashion_mnist", "teacher-large"): 2_339_850,
+    ("fashion_mnist", "teacher-small"): 1_558_538,
+    ("fashion_mnist", "student"): 50_186,
+    ("fashion_mnist", "student-baseline"): 7_850,
+    ("cifar10", "teacher-large"): 26_902_442,
+    ("cifar10", "teacher-small"): 5_674_634,
+    ("cifar10", "student"): 534_666,
+    ("cifar10", "student-baseline"): 30_730,
+}
+# Table 7's other columns: convolutions, dense layers, dropout, batch normalisation. CIFAR-10 small has one dense layer
+# there and two here, which is what its total needs. The last three are ours.
+LAYERS = {
+    ("mnist", "teacher-large"): (3, 3, True, False),
+    ("mnist", "teacher-small"): (2, 1, False, False),
+    ("mnist", "student"): (2, 1, False, False),
+    ("fashion_mnist", "teacher-large"): (4, 4, True, False),
+    ("fashion_mnist", "teacher-small"): (3, 1, False, False),
+    ("fashion_mnist", "student"): (2, 1, False, False),
+    ("cifar10", "teacher-large"): (8, 3, True, True),
+    ("cifar10", "teacher-small"): (3, 2, False, False),
+    ("cifar10", "student"): (3, 1, False, False),
+    ("digits", "teacher-large"): (3, 3, True, False),
+    ("digits", "teacher-small"): (2, 1, False, False),
+    ("digits", "student"): (2, 1, False, False),
+}
+ALL = [(dataset, role) for dataset in INPUT_SHAPES for role in ROLES]
+
+
+@functools.cache
+def model_of(dataset, role):
+    """A network that tests may look at and run, but not change; the largest has 27 million weights."""
+    return create_model(dataset, role, seed=0).eval()
+
+
+def images_of(dataset, n=2, seed=0):
+    channels, size = INPUT_SHAPES[dataset]
+    return torch.rand(n, channels, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+# Table 7
+
+
+@pytest.mark.parametrize("key, total", list(TABLE_7.items()))
+def test_totals_of_table_7(key, total):
+    assert count_parameters(model_of(*key)) == total
+
+
+@pytest.mark.parametrize("key", ALL)
+def test_layers_of_table_7(key):
+    counts = {kind: 0 for kind in (nn.Conv2d, nn.Linear, nn.Dropout, nn.BatchNorm2d)}
+    for module in model_of(*key).modules():
+        for kind in counts:
+            counts[kind] += isinstance(module, kind)
+    convolutions, dense, dropout, batch_norm = counts.values()
+    assert (convolutions, dense, dropout > 0, batch_norm > 0) == LAYERS.get(key, (0, 1, False, False))
+
+
+def test_batch_normalisation_counts_four_numbers_a_channel():
+    assert count_parameters(nn.BatchNorm2d(7)) == 4 * 7
+    assert count_parameters(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm2d(5))) == 3 * 2 + 2 + 4 * 5
+
+
+def test_the_keras_pair_has_keras_layers():
+    """LeakyReLU and pooling after the first convolution, nothing after the last, which goes flat into the logits."""
+    for role in ("teacher-small", "student"):
+        kinds = [type(m) for m in model_of("mnist", role).features]
+        assert kinds == [SameConv2d, nn.LeakyReLU, SameMaxPool2d, SameConv2d, nn.Flatten]
+        assert model_of("mnist", role).features[1].negative_slope == 0.2
+
+
+def test_capacity_falls_from_teacher_to_baseline():
+    for dataset in INPUT_SHAPES:
+        totals = [count_parameters(model_of(dataset, role)) for role in ROLES]
+        assert totals == sorted(totals, reverse=True)
+
+
+# Multiply-adds
+
+
+def test_multiply_adds_of_the_mnist_student_by_hand():
+    """14·14·16·9 + 7·7·32·9·16 + 1568·10, and 784·10 for the baseline."""
+    assert count_multiply_adds(model_of("mnist", "student"), "mnist") == 28_224 + 225_792 + 15_680 == 269_696
+    assert count_multiply_adds(model_of("mnist", "student-baseline"), "mnist") == 7_840
+
+
+def test_counting_leaves_the_model_as_it_was():
+    model = create_model("digits", "teacher-large", seed=0)
+    model.train()
+    first = count_multiply_adds(model, "digits")
+    assert model.training and count_multiply_adds(model, "digits") == first
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+# Keras's "same" padding
+
+
+def test_padding_by_the_definition():
+    """ceil(n / stride) outputs; the odd zero at the end."""
+    assert same_padding(28, 3, 2) == same_padding(8, 3, 2) == (0, 1)
+    assert same_padding(7, 3, 2) == same_padding(28, 3, 1) == (1, 1)
+    assert same_padding(14, 2, 1) == (0, 1) and same_padding(5, 1, 2) == (0, 0)
+
+
+def reference_same(x, stride, kernel, out_channels, combine, fill):
+    """Keras's definition, one output at a time: x (H, W, C), windows that start at -before, `fill` outside."""
+    size = x.shape[0]
+    outputs = -(-size // stride)
+    before = max((outputs - 1) * stride + kernel - size, 0) // 2
+    result = np.empty((outputs, outputs, out_channels))
+    for i in range(outputs):
+        for j in range(outputs):
+            window = np.full((kernel, kernel, x.shape[2]), fill)
+            for a in range(kernel):
+                for b in range(kernel):
+                    row, column = i * stride - before + a, j * stride - before + b
+                    if 0 <= row < size and 0 <= column < size:
+                        window[a, b] = x[row, column]
+            result[i, j] = combine(window)
+    return result
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [4, 5, 7, 8, 1])
+def test_same_convolution_against_the_loop(size, stride):
+    generator = torch.Generator().manual_seed(size)
+    layer = SameConv2d(2, 3, stride).double()
+    nn.init.normal_(layer.weight, generator=generator)
+    nn.init.normal_(layer.bias, generator=generator)
+    x = torch.randn(1, 2, size, size, generator=generator, dtype=torch.float64)
+    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+
+    def combine(window):
+        return [(window * weight[k].transpose(1, 2, 0)).sum() + bias[k] for k in range(3)]
+
+    wanted = reference_same(x[0].permute(1, 2, 0).numpy(), stride, 3, 3, combine, fill=0.0)
+    np.testing.assert_allclose(layer(x)[0].permute(1, 2, 0).detach(), wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [4, 7, 1])
+def test_same_pooling_against_the_loop(size):
+    x = -torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(size))  # negative: zeros would win
+    wanted = reference_same(x[0].permute(1, 2, 0).numpy(), 1, 2, 3, lambda w: w.max(axis=(0, 1)), fill=-np.inf)
+    np.testing.assert_allclose(SameMaxPool2d()(x)[0].permute(1, 2, 0), wanted)
+
+
+def test_the_last_row_and_column_of_the_pool_see_only_themselves():
+    x = torch.tensor([[1.0, 2, 9], [3, 4, 5], [8, 7, 6]])[None, None] - 10
+    assert (SameMaxPool2d()(x) + 10)[0, 0].tolist() == [[4, 9, 9], [8, 7, 6], [8, 7, 6]]
+
+
+# Weights
+
+
+@pytest.mark.parametrize("key", [("mnist", "student"), ("digits", "teacher-large")])
+def test_the_seed_fixes_the_weights(key):
+    torch.manual_seed(1)
+    first, again, other = (create_model(*key, seed=seed).state_dict() for seed in (3, 3, 4))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
+    assert not torch.equal(create_model(*key).classifier.weight, create_model(*key).classifier.weight)
+
+
+def test_weights_are_glorot_uniform_and_biases_zero():
+    """Keras's default: uniform within sqrt(6 / (fan in + fan out)), whose variance is 2 / (fan in + fan out)."""
+    model = model_of("mnist", "teacher-small")
+    convolution, dense = model.features[3].weight, model.classifier.weight
+    for weight, fans in ((convolution, 9 * (256 + 512)), (dense, 7 * 7 * 512 + 10)):
+        assert float(weight.detach().abs().max()) <= (6 / fans) ** 0.5
+        assert float(weight.detach().var()) == pytest.approx(2 / fans, rel=0.02)
+    assert not any(m.bias.any() for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+
+
+# Running
+
+
+@pytest.mark.parametrize("key", ALL)
+def test_logits_and_the_contract_of_features_and_classifier(key):
+    model, images = model_of(*key), images_of(key[0])
+    with torch.no_grad():
+        logits, features = model(images), model.features(images)
+    assert logits.shape == (2, 10) and logits.dtype == torch.float32 and logits.isfinite().all()
+    assert features.shape == (2, model.classifier.in_features)
+    torch.testing.assert_close(
+        features @ model.classifier.weight.T + model.classifier.bias, logits, rtol=1e-4, atol=1e-5
+    )
+    assert not torch.allclose(logits[0], logits[1])  # the image matters
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("dataset", ["digits", "fashion_mnist"])
+def test_dropout_works_in_large_teachers_only_and_in_training_only(dataset, role):
+    model, images = create_model(dataset, role, seed=0), images_of(dataset)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        model.train()
+        training = [model(images) for _ in range(2)]
+        model.eval()
+        evaluation = [model(images) for _ in range(2)]
+    torch.testing.assert_close(*evaluation, rtol=0, atol=0)
+    same = torch.equal(*training)
+    assert same == (role != "teacher-large")
+
+
+def test_the_rate_of_dropout_is_the_one_asked_for():
+    rates = {m.p for m in create_model("digits", "teacher-large", dropout=0.2).modules() if isinstance(m, nn.Dropout)}
+    assert rates == {0.2}
+    with torch.no_grad():
+        model = create_model("digits", "teacher-large", dropout=0.0, seed=0).train()
+        assert torch.equal(model(images_of("digits")), model(images_of("digits")))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_logits_are_float32_under_autocast(role):
+    model, images = model_of("digits", role), images_of("digits")
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        logits = model(images)
+    assert logits.dtype == torch.float32
+    with torch.no_grad():
+        torch.testing.assert_close(logits, model(images), rtol=0.05, atol=0.05)
+    # The last layer is not rounded: bfloat16 has 8 bits, and these logits need more.
+    assert not torch.equal(logits, logits.bfloat16().float())
+
+
+def test_memory_layout_does_not_change_logits():
+    model, images = create_model("mnist", "student", seed=0), images_of("mnist")
+    with torch.no_grad():
+        wanted = model(images)
+        model.to(memory_format=torch.channels_last)
+        torch.testing.assert_close(model(images.contiguous(memory_format=torch.channels_last)), wanted)
+
+
+# Refusals
+
+
+def test_unknown_names_get_the_nearest():
+    with pytest.raises(UserError, match="unknown dataset 'fashion-mnist' .did you mean 'fashion_mnist'"):
+        create_model("fashion-mnist", "student")
+    with pytest.raises(UserError, match="unknown role 'teacher_large' .did you mean 'teacher-large'"):
+        create_model("mnist", "teacher_large")
+    for wrong in (None, 3, ""):
+        with pytest.raises(UserError, match="allowed: mnist"):
+            create_model(wrong, "student")
