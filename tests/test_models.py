@@ -115,6 +115,10 @@ def test_counting_leaves_the_model_as_it_was():
     first = count_multiply_adds(model, "digits")
     assert model.training and count_multiply_adds(model, "digits") == first
     assert not any(m._forward_hooks for m in model.modules())
+    normalised = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    before = {name: value.clone() for name, value in normalised.state_dict().items()}
+    assert count_multiply_adds(normalised, "digits") == 6 * 6 * 2 * 9
+    assert all(torch.equal(before[name], value) for name, value in normalised.state_dict().items())
 
 
 # Keras's "same" padding

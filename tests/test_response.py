@@ -86,6 +86,12 @@ def test_soft_labels_and_entropy_against_the_formula(temperature):
         assert similarity.tolist() == pytest.approx(wanted[:label] + wanted[label + 1 :], rel=1e-12)
 
 
+def test_an_offset_costs_no_precision():
+    """Logits near 1e4, divided by 9 as they are, would lose 4 of float32's 7 digits."""
+    logits = torch.tensor([[10_000.0, 10_001.0, 9_998.0]])
+    torch.testing.assert_close(soft_labels(logits, 9), soft_labels(logits.double(), 9).float(), rtol=1e-6, atol=0)
+
+
 def test_precision_is_float32_or_float64_if_given():
     logits, labels = response()
     for dtype, wanted in ((torch.float64,) * 2, (torch.float32,) * 2, (torch.float16, torch.float32)):
@@ -316,10 +322,12 @@ def test_ties_go_to_the_earlier_example(selection):
 
 
 def test_rounding_to_float32_does_not_decide():
-    """Two sure examples whose entropies differ by less than float32 can hold beside 1."""
-    logits = torch.tensor([[0.0, -20.0], [0.0, -19.9], [0.0, -20.1]])
-    found = select_examples(logits, torch.zeros(3, dtype=torch.long), 1, selection="highest", temperature=1)
-    assert found.tolist() == [1]
+    """Entropies ln 2 - 1e-9, ln 2 - 5e-9, ln 2 - 1e-10 are one number in float32."""
+    logits = torch.tensor([[0.0, 1e-4], [0.0, 2e-4], [0.0, 3e-5]])
+    labels = torch.zeros(3, dtype=torch.long)
+    assert len(set(entropy(logits, 1).tolist())) == 1
+    assert select_examples(logits, labels, 1, selection="lowest", temperature=1).tolist() == [1]
+    assert select_examples(logits, labels, 1, selection="highest", temperature=1).tolist() == [2]
 
 
 def test_random_needs_no_logits_and_follows_the_seed():
