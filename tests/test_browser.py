@@ -56,6 +56,7 @@ class Visit:
         self.context = browser.new_context(**options)
         self.context.route("**/*", self.refuse_other_hosts)
         self.page = self.context.new_page()
+        self.page.set_default_timeout(15_000)
         self.page.on("console", lambda said: said.type == "error" and self.wrong.append(f"console: {said.text}"))
         self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
         self.page.on("response", lambda got: got.status >= 400 and self.wrong.append(f"{got.status}: {got.url}"))
