@@ -6,10 +6,10 @@ axis of E members. A missing class is a weight of zero on its examples, and a me
 it keeps, so nothing is gathered per member and a student's result does not depend on the fleet it rides in, beyond
 the rounding of differently shaped matrix products.
 
-Two back ends, one meaning. On a GPU the members are stacked: activations are (E, B, H, W, C), a convolution is a patch
+Two back ends, one meaning. On a GPU, and for the digits everywhere, the members are stacked: activations are (E, B, H, W, C), a convolution is a patch
 matrix times a weight matrix, batched over members, and the first convolution's patches are shared by all. On a CPU
-the members are trained one after another by `distil_one`: there the stacked form, grouped convolutions and a compiled
-stack were all slower than its channels-last loop on one thread, with one process for each core.
+larger images are left to `distil_one`, one member after another: there the stacked form, grouped convolutions and a
+compiled stack were all slower than its channels-last loop on one thread, with one process for each core.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,6 +28,11 @@ from kdutils.training import epoch_batches, make_optimizer, predict, to_input
 
 # What the members of one fleet share; everything else may differ between them.
 SHARED = ("dataset", "data", "role", "seed", "train_size", "batch_size", "epochs", "optimizer", "precision", "schema")
+
+
+def is_stacked(member: StudentProtocol, device: torch.device) -> bool:
+    """Whether members of this kind are stacked on this device, or trained one after another."""
+    return device.type == "cuda" or member.dataset == "digits"  # tiny steps cost their overhead, whatever the device
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def distil(
     device : torch.device
         Where to train.
     stacked : bool, optional
-        Which back end; by default the device decides.
+        Which back end; by default `is_stacked` decides.
 
     Raises
     ------
@@ -124,7 +129,7 @@ def distil(
     for source in sources:
         if len(teachers[source]) != len(transfer):
             raise UserError(f"teacher {source[0]} has {len(teachers[source])} rows of logits for {len(transfer)} images")
-    if not (device.type == "cuda" if stacked is None else stacked):
+    if not (is_stacked(first, device) if stacked is None else stacked):
         take = lambda m: teachers[m.teacher, m.teacher_epoch]  # noqa: E731
         return [distil_one(m, transfer, take(m), validation, test, device) for m in members]
     column = lambda values: torch.tensor(values, device=device)[:, None]  # noqa: E731 - (E, 1), one value a member

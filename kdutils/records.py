@@ -41,7 +41,7 @@ VALUES = {
     ],
     "soft_labels": ["index", "probability"],
     "images": ["label", "channels", "height", "width", "pixels"],
-    "runs": ["protocol", "command", "device", "torch", "commit", "seconds", "date"],
+    "runs": ["epochs", "seconds", "device", "torch", "commit", "date", "command", "protocol"],
 }
 
 
@@ -114,8 +114,10 @@ def add(name: str, rows: list[dict], results: str | Path = "") -> None:
         raise UserError(f"{folder}: cannot write records: {error.strerror or error}") from None
 
 
-def add_run(protocol: Protocol, device: torch.device, seconds: float, results: str | Path = "") -> None:
-    """Say in runs.csv what made the run of `protocol`."""
+def add_run(
+    protocol: Protocol, epochs: int, device: torch.device, seconds: float, results: str | Path = ""
+) -> None:
+    """Say in runs.csv what made the run of `protocol`, and how long its `epochs` took."""
     row = {
         "kind": "teacher" if hasattr(protocol, "dropout") else "student",
         "run": key(protocol),
@@ -124,6 +126,7 @@ def add_run(protocol: Protocol, device: torch.device, seconds: float, results: s
         "device": device_name(device),
         "torch": torch.__version__,
         "commit": commit(),
+        "epochs": epochs,
         "seconds": round(seconds, 1),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
