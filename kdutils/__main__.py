@@ -1,8 +1,8 @@
 """The command line: what there is, what is recorded, and running what is not.
 
-    python -m kdutils list
-    python -m kdutils status --profile paper --datasets mnist
-    python -m kdutils run table4 --profile paper --datasets mnist --seeds 3 --device cuda
+python -m kdutils list
+python -m kdutils status --profile paper --datasets mnist
+python -m kdutils run table4 --profile paper --datasets mnist --seeds 3 --device cuda
 """
 
 import argparse
@@ -25,7 +25,10 @@ def parser() -> Parser:
     top = Parser(prog="python -m kdutils", description="Replicate Vats & Crandall (2021).")
     commands = top.add_subparsers(dest="command", required=True, parser_class=Parser)
     commands.add_parser("list", help="name every table and figure")
-    for name, text in (("status", "runs recorded and missing, with an estimate of the time"), ("run", "run what is missing")):
+    for name, text in (
+        ("status", "runs recorded and missing, with an estimate of the time"),
+        ("run", "run what is missing"),
+    ):
         command = commands.add_parser(name, help=text)
         if name == "run":
             command.add_argument("artefacts", nargs="+", metavar="ARTEFACT", help="as `list` names them, or `all`")
@@ -48,7 +51,10 @@ def main(arguments: list[str] | None = None) -> None:
     datasets = options.datasets or ["mnist", "fashion_mnist", "cifar10"]
     if options.command == "status":
         profiles = [options.profile] if options.profile else list(PROFILES)
-        studies = [Study(p, options.datasets or _own(p), options.seeds, "never", options.device, options.results) for p in profiles]
+        studies = [
+            Study(p, options.datasets or _own(p), options.seeds, "never", options.device, options.results)
+            for p in profiles
+        ]
         print(status(studies).to_string(index=False))
         return
     names = list(ARTEFACTS) if options.artefacts == ["all"] else options.artefacts
@@ -60,7 +66,9 @@ def main(arguments: list[str] | None = None) -> None:
     if options.artefacts != ["all"]:
         for name, wanted in plan:
             if ARTEFACTS[name].datasets and not wanted:
-                raise UserError(f"{name} is not shown for {', '.join(datasets)}; allowed: {', '.join(ARTEFACTS[name].datasets)}")
+                raise UserError(
+                    f"{name} is not shown for {', '.join(datasets)}; allowed: {', '.join(ARTEFACTS[name].datasets)}"
+                )
     for name, wanted in plan:
         if not wanted:
             if not ARTEFACTS[name].datasets:

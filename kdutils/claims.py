@@ -66,7 +66,12 @@ def _entropy_gap(table: pd.DataFrame) -> dict:
     share = float(np.mean(above))
     verdict = "reproduced" if share >= ENTROPY_SHARE else "partly" if share > 0 else "not reproduced"
     overall = interval(gaps.groupby("seed").mean())
-    return {"verdict": verdict, "interval": overall, "unit": "nats", "detail": f"above at {sum(above)} of {len(above)} T"}
+    return {
+        "verdict": verdict,
+        "interval": overall,
+        "unit": "nats",
+        "detail": f"above at {sum(above)} of {len(above)} T",
+    }
 
 
 def _missing_class_gap(table: pd.DataFrame) -> dict:
@@ -134,5 +139,17 @@ def verdicts(load: Callable[[str], pd.DataFrame], profile: str, datasets: tuple[
             else:
                 row |= {"verdict": "not yet run", "seeds": 0}
             rows.append(row)
-    columns = ["claim", "section", "dataset", "statement", "verdict", "estimate", "low", "high", "unit", "seeds", "detail"]
+    columns = [
+        "claim",
+        "section",
+        "dataset",
+        "statement",
+        "verdict",
+        "estimate",
+        "low",
+        "high",
+        "unit",
+        "seeds",
+        "detail",
+    ]
     return pd.DataFrame(rows, columns=columns)

@@ -38,8 +38,11 @@ _FASHION = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ank
 _CIFAR = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
 _CLASS_NAMES = {"fashion_mnist": tuple(_FASHION.split(",")), "cifar10": tuple(_CIFAR.split(","))}
 # torchvision's class, and the folder in which it keeps the files
-_SOURCES = {"mnist": ("MNIST", "MNIST/raw"), "fashion_mnist": ("FashionMNIST", "FashionMNIST/raw"),
-            "cifar10": ("CIFAR10", "cifar-10-batches-py")}
+_SOURCES = {
+    "mnist": ("MNIST", "MNIST/raw"),
+    "fashion_mnist": ("FashionMNIST", "FashionMNIST/raw"),
+    "cifar10": ("CIFAR10", "cifar-10-batches-py"),
+}
 _IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _CIFAR_FILES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
 _CIFAR_BATCH = 10_000  # images per file
@@ -74,8 +77,10 @@ class ImageSet:
     def __post_init__(self):
         types = (self.images.dtype, self.labels.dtype)
         if types != (torch.uint8, torch.int64) or self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
-            raise DataError(f"{self.name}: images must be uint8 (N, C, H, W) and labels int64 (N,), not {types[0]} "
-                            f"{tuple(self.images.shape)} and {types[1]} {tuple(self.labels.shape)}")
+            raise DataError(
+                f"{self.name}: images must be uint8 (N, C, H, W) and labels int64 (N,), not {types[0]} "
+                f"{tuple(self.images.shape)} and {types[1]} {tuple(self.labels.shape)}"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -165,8 +170,10 @@ def _official(name: str, root: Path | None) -> Arrays:
             arrays, folder = _read_cifar10(root) if name == "cifar10" else _read_idx_dataset(name, root)
             source, remedy = f"the files in {folder}", "delete them and run again"
     except OSError as error:
-        raise DataError(f"cannot read {error.filename or root}: {error.strerror or error}; make it readable, or name "
-                        "another folder, as root or in KDUTILS_DATA") from error
+        raise DataError(
+            f"cannot read {error.filename or root}: {error.strerror or error}; make it readable, or name "
+            "another folder, as root or in KDUTILS_DATA"
+        ) from error
     found, expected = _sha256(arrays), SHA256[name]
     if found != expected:
         raise DataError(f"{source} do not hold {name} as published (SHA-256 {found[:9]}, not {expected[:9]}): {remedy}")
@@ -256,8 +263,10 @@ def _download(name: str, root: Path, missing: list[str], by_hand: str) -> None:
         root.mkdir(parents=True, exist_ok=True)
         temporary = tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root)
     except OSError as error:
-        raise DataError(f"{name} is not complete in {root}, and nothing can be written there ({error.strerror}): name "
-                        "another folder, as root or in KDUTILS_DATA") from error
+        raise DataError(
+            f"{name} is not complete in {root}, and nothing can be written there ({error.strerror}): name "
+            "another folder, as root or in KDUTILS_DATA"
+        ) from error
     with temporary:
         print(f"downloading {name} into {root}", file=sys.stderr)
         try:
@@ -267,5 +276,7 @@ def _download(name: str, root: Path, missing: list[str], by_hand: str) -> None:
                 (Path(temporary.name) / folder / file).replace(root / folder / file)
         except (OSError, RuntimeError, http.client.HTTPException) as error:
             why = " ".join(str(error).split()) or type(error).__name__
-            raise DataError(f"{name} is not complete in {root} and could not be downloaded ({why}): put {by_hand}, or "
-                            "set KDUTILS_DATA to a folder that has it") from error
+            raise DataError(
+                f"{name} is not complete in {root} and could not be downloaded ({why}): put {by_hand}, or "
+                "set KDUTILS_DATA to a folder that has it"
+            ) from error

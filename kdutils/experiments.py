@@ -37,7 +37,15 @@ from kdutils.protocols import (
     teacher_protocol,
     trainings,
 )
-from kdutils.training import Response, load_response, resolve_device, snapshot_path, stratified, teacher_folder, train_teacher
+from kdutils.training import (
+    Response,
+    load_response,
+    resolve_device,
+    snapshot_path,
+    stratified,
+    teacher_folder,
+    train_teacher,
+)
 
 COMPUTE = ("never", "missing", "always")
 EXAMPLE_CLASS, EXAMPLES = 6, 5  # Tables 2-3: five images of digit 6; ours are the test set's first five
@@ -56,11 +64,17 @@ class Artefact:
 #: The digits join each artefact as the data set that needs no download; the paper does not have them.
 ARTEFACTS = {
     "table1": Artefact("Label-smoothing labels (exact, nothing to run)", (), (), "03_response_based_techniques"),
-    "table2": Artefact("Soft labels of the small teacher", ("soft_labels",), ("mnist", "digits"), "03_response_based_techniques"),
-    "table3": Artefact("Soft labels of the large teacher", ("soft_labels",), ("mnist", "digits"), "03_response_based_techniques"),
+    "table2": Artefact(
+        "Soft labels of the small teacher", ("soft_labels",), ("mnist", "digits"), "03_response_based_techniques"
+    ),
+    "table3": Artefact(
+        "Soft labels of the large teacher", ("soft_labels",), ("mnist", "digits"), "03_response_based_techniques"
+    ),
     "fig3": Artefact("Mean entropy of the response against T", ("response",), NAMES, "04_1_similarity_information"),
     "table4": Artefact("Missing class, MNIST", ("missing_class",), ("mnist", "digits"), "04_1_similarity_information"),
-    "table5": Artefact("Missing class, Fashion-MNIST", ("missing_class",), ("fashion_mnist",), "04_1_similarity_information"),
+    "table5": Artefact(
+        "Missing class, Fashion-MNIST", ("missing_class",), ("fashion_mnist",), "04_1_similarity_information"
+    ),
     "table6": Artefact("Missing class, CIFAR-10", ("missing_class",), ("cifar10",), "04_1_similarity_information"),
     "table7": Artefact("Networks and their parameters (exact, nothing to run)", (), (), "03_response_based_techniques"),
 }
@@ -151,14 +165,16 @@ class Study:
         plain = {
             name: value
             for name, value in namespace.items()
-            if not name.startswith("_") and name not in ("In", "Out") and isinstance(value, str | int | float | list | dict | None)
+            if not name.startswith("_")
+            and name not in ("In", "Out")
+            and isinstance(value, str | int | float | list | dict | None)
         }
         for name in plain:
             check_name("parameter", name, allowed)
         return cls(**plain)
 
     @property
-    def full(self):  # noqa: ANN201 - Profile
+    def full(self):
         return PROFILES[self.profile]
 
     # ---------------------------------------------------------------- what is read
@@ -184,7 +200,7 @@ class Study:
         """Where each run came from: command, device, versions, commit, seconds, date."""
         return records.load("runs", self.results)
 
-    def _table(self, name: str, ensure) -> pd.DataFrame:  # noqa: ANN001
+    def _table(self, name: str, ensure) -> pd.DataFrame:
         if self.compute != "never":
             ensure()
         table = records.load(name, self.results)
@@ -246,7 +262,9 @@ class Study:
 
     def ensure_teachers(self) -> None:
         """Train the teachers that the records lack, and record their responses."""
-        runs = self.teacher_runs() if self.compute == "always" else self.missing("response") + self.missing("soft_labels")
+        runs = (
+            self.teacher_runs() if self.compute == "always" else self.missing("response") + self.missing("soft_labels")
+        )
         for run in dict.fromkeys(runs):
             self.measure_teacher(run, self.train(run))
 
@@ -305,7 +323,7 @@ class Study:
         records.add_run(run.protocol, run.epochs, self._device, seconds, self.results)
         records.add("response", rows, self.results)
 
-    def _record_examples(self, run: TeacherRun, identity: dict, logits: torch.Tensor, test) -> None:  # noqa: ANN001
+    def _record_examples(self, run: TeacherRun, identity: dict, logits: torch.Tensor, test) -> None:
         if run.dataset not in ("mnist", "digits"):
             return
         chosen = (test.labels == EXAMPLE_CLASS).nonzero().squeeze(1)[:EXAMPLES].tolist()
@@ -362,7 +380,9 @@ class Study:
                 if own:
                     own.shutdown(wait=True, cancel_futures=True)
 
-    def _measure_student(self, runs: list[StudentRun], member: StudentProtocol, student: Student, seconds: float) -> None:
+    def _measure_student(
+        self, runs: list[StudentRun], member: StudentProtocol, student: Student, seconds: float
+    ) -> None:
         labels = load_dataset(member.dataset, "test", self.root).labels
         correct = (student.test.argmax(1) == labels).double()
         measured = {
@@ -381,7 +401,7 @@ def progress(**options: object) -> tqdm:
     """A progress bar on standard error, or in the file that KDUTILS_PROGRESS names while a notebook is recorded."""
     path = os.environ.get("KDUTILS_PROGRESS")
     if path:
-        return tqdm(file=open(path, "a"), mininterval=2, **options)  # noqa: SIM115 - lives as long as the bar
+        return tqdm(file=open(path, "a"), mininterval=2, **options)
     return tqdm(disable=None, **options)  # off where standard error is no terminal
 
 
@@ -415,9 +435,9 @@ def _start_worker(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run_fleets(fleets: list, teachers: dict, device: torch.device, root, afresh: bool, pool: Executor | None):  # noqa: ANN001, ANN202
+def _run_fleets(fleets: list, teachers: dict, device: torch.device, root, afresh: bool, pool: Executor | None):
     """Yield (members, students, seconds) as fleets end; with a pool, a few are always queued ahead."""
-    wanted = lambda members: {k: teachers[k] for k in {(m.teacher, m.teacher_epoch) for m in members}}  # noqa: E731
+    wanted = lambda members: {k: teachers[k] for k in {(m.teacher, m.teacher_epoch) for m in members}}
     if pool is None:
         for members in fleets:
             yield members, *run_fleet(members, wanted(members), str(device), root, afresh)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from kdutils.data import ImageSet
 from kdutils.errors import UserError
 from kdutils.losses import distillation_loss, distillation_losses
-from kdutils.models import NUM_CLASSES, SameConv2d, SameMaxPool2d, create_model, same_padding
+from kdutils.models import SameConv2d, SameMaxPool2d, create_model, same_padding
 from kdutils.protocols import StudentProtocol, seed_for
 from kdutils.training import epoch_batches, make_optimizer, predict, to_input
 
@@ -46,7 +46,12 @@ class Student:
 
 
 def distil_one(
-    member: StudentProtocol, transfer: ImageSet, teacher: Tensor, validation: ImageSet, test: ImageSet, device: torch.device
+    member: StudentProtocol,
+    transfer: ImageSet,
+    teacher: Tensor,
+    validation: ImageSet,
+    test: ImageSet,
+    device: torch.device,
 ) -> Student:
     """One student in a plain loop: the obvious reading of the protocol, beside which the stacked fleet is tested.
 
@@ -128,11 +133,13 @@ def distil(
     sources = list(teachers)
     for source in sources:
         if len(teachers[source]) != len(transfer):
-            raise UserError(f"teacher {source[0]} has {len(teachers[source])} rows of logits for {len(transfer)} images")
+            raise UserError(
+                f"teacher {source[0]} has {len(teachers[source])} rows of logits for {len(transfer)} images"
+            )
     if not (is_stacked(first, device) if stacked is None else stacked):
-        take = lambda m: teachers[m.teacher, m.teacher_epoch]  # noqa: E731
+        take = lambda m: teachers[m.teacher, m.teacher_epoch]
         return [distil_one(m, transfer, take(m), validation, test, device) for m in members]
-    column = lambda values: torch.tensor(values, device=device)[:, None]  # noqa: E731 - (E, 1), one value a member
+    column = lambda values: torch.tensor(values, device=device)[:, None]
     which = torch.tensor([sources.index((m.teacher, m.teacher_epoch)) for m in members], device=device)
     logits = torch.stack([teachers[s].to(device) for s in sources])
     missing = column([-1 if m.missing_class is None else m.missing_class for m in members])

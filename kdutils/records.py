@@ -114,9 +114,7 @@ def add(name: str, rows: list[dict], results: str | Path = "") -> None:
         raise UserError(f"{folder}: cannot write records: {error.strerror or error}") from None
 
 
-def add_run(
-    protocol: Protocol, epochs: int, device: torch.device, seconds: float, results: str | Path = ""
-) -> None:
+def add_run(protocol: Protocol, epochs: int, device: torch.device, seconds: float, results: str | Path = "") -> None:
     """Say in runs.csv what made the run of `protocol`, and how long its `epochs` took."""
     row = {
         "kind": "teacher" if hasattr(protocol, "dropout") else "student",

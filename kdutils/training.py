@@ -5,6 +5,7 @@ constant, so the first n epochs of a long run are the run of n epochs, and one r
 training length.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdutils import records
-from kdutils.data import SPLITS, ImageSet, load_dataset
+from kdutils.data import SPLITS, load_dataset
 from kdutils.errors import UserError
 from kdutils.models import create_model
 from kdutils.protocols import TeacherProtocol, key, seed_for
@@ -36,7 +37,9 @@ def resolve_device(name: str = "auto") -> torch.device:
     except RuntimeError:
         raise UserError(f"unknown device {name!r}; allowed: auto, cpu, cuda, cuda:0, …") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"device {name!r} is not there: {torch.cuda.device_count()} CUDA devices found; use --device cpu")
+        raise UserError(
+            f"device {name!r} is not there: {torch.cuda.device_count()} CUDA devices found; use --device cpu"
+        )
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"device {name!r} is not supported; allowed: auto, cpu, cuda")
     return device
@@ -154,7 +157,9 @@ def train_teacher(
     )
     # Convolutions of many channels run faster with channels last (twice on a CPU, for MNIST's small teacher); the
     # order of the additions is the only thing it changes.
-    layout = torch.channels_last if protocol.role == "teacher-small" or device.type == "cuda" else torch.contiguous_format
+    layout = (
+        torch.channels_last if protocol.role == "teacher-small" or device.type == "cuda" else torch.contiguous_format
+    )
     model = model.to(device, memory_format=layout)
     optimizer = make_optimizer(model, protocol.optimizer, protocol.learning_rate)
     done = _resume(protocol, model, optimizer, device)
@@ -178,7 +183,7 @@ def train_teacher(
             optimizer.step()
             total += loss.detach() * len(batch)
         mean_loss = float(total) / len(labels)
-        if mean_loss != mean_loss or abs(mean_loss) == float("inf"):
+        if not math.isfinite(mean_loss):
             raise FloatingPointError(f"teacher {key(protocol)} diverged in epoch {epoch}: its loss is {mean_loss}")
         templates = torch.cat([model.classifier.weight, model.classifier.bias[:, None]], dim=1).detach().double()
         response = {split: predict(model, images[split], protocol.precision).half() for split in SPLITS}
