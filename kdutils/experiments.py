@@ -20,11 +20,11 @@ import torch
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from kdutils import records, response
+from kdutils import claims, published, records, response
 from kdutils.data import NAMES, SPLITS, load_dataset
 from kdutils.errors import UserError, check_name
 from kdutils.fleet import SHARED, Student, distil, is_stacked
-from kdutils.models import count_multiply_adds, create_model
+from kdutils.models import count_multiply_adds, count_parameters, create_model
 from kdutils.protocols import (
     FULL_SIZE,
     PROFILES,
@@ -199,6 +199,36 @@ class Study:
     def runs(self) -> pd.DataFrame:
         """Where each run came from: command, device, versions, commit, seconds, date."""
         return records.load("runs", self.results)
+
+    def verdicts(self) -> pd.DataFrame:
+        """Each claim's verdict on this study's data sets, from the records as they are."""
+        return claims.verdicts(lambda name: records.load(name, self.results), self.profile, tuple(self.datasets))
+
+    def provenance(self, artefact: str, table: pd.DataFrame) -> str:
+        """One line of Markdown for below a table or figure: profile, seeds, hardware, dates and the command.
+
+        Parameters
+        ----------
+        artefact : str
+            A name of `ARTEFACTS`.
+        table : DataFrame
+            The records that are shown; if it is empty the line says that nothing has been run yet.
+        """
+        command = f"`python -m kdutils run {artefact} --profile {self.profile} --datasets {' '.join(self.datasets)}`"
+        if table.empty:
+            return f"*Not yet run at profile {self.profile} for {', '.join(self.datasets)}.* To run it: {command}"
+        runs = self.runs()
+        runs = runs[runs["run"].isin(table["run"])]
+        seeds = table["seed"].nunique()
+        parts = [
+            f"profile {self.profile}" + ("" if self.profile == "paper" else " (indicative)"),
+            f"{seeds} seed{'s' if seeds > 1 else ''}",
+            f"{table['run'].nunique()} runs, {runs['seconds'].sum() / 3600:.1f} hours in all",
+            f"on {' and '.join(sorted(runs['device'].unique()))}",
+            f"recorded {runs['date'].max()}",
+            command,
+        ]
+        return f"*{' · '.join(parts[:-1])}* · {parts[-1]}"
 
     def _table(self, name: str, ensure) -> pd.DataFrame:
         if self.compute != "never":
@@ -395,6 +425,24 @@ class Study:
         rows = [{"profile": self.profile, **r.teacher.identity, **about, **measured} for r in runs]
         records.add_run(member, member.epochs, self._device, seconds, self.results)
         records.add("missing_class", rows, self.results)
+
+
+def networks() -> pd.DataFrame:
+    """Table 7: the printed total beside ours, and what each student's size means against its two teachers.
+
+    `megabytes` is the size of the weights in float32, `multiply_adds` counts one image's forward pass; the ratios say
+    how many times larger the data set's teachers are than the network.
+    """
+    table = published.load("networks").rename(columns={"parameters": "published"})
+    models = [create_model(d, r) for d, r in zip(table["dataset"], table["role"], strict=True)]
+    table["ours"] = [count_parameters(m) for m in models]
+    table["multiply_adds"] = [count_multiply_adds(m, d) for m, d in zip(models, table["dataset"], strict=True)]
+    table["megabytes"] = table["ours"] * 4 / 1e6
+    for teacher in TEACHERS:
+        for column, short in (("ours", "parameters"), ("multiply_adds", "multiply_adds")):
+            of = table[table["role"] == f"teacher-{teacher}"].set_index("dataset")[column]
+            table[f"{short}_of_{teacher}"] = table["dataset"].map(of) / table[column]
+    return table
 
 
 def progress(**options: object) -> tqdm:

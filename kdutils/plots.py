@@ -1,0 +1,190 @@
+"""Figures and tables drawn from tidy records; nothing is computed here that a record does not hold.
+
+One palette, safe for colour-blind readers: the small teacher is blue, the large one orange, everywhere.
+"""
+
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+COLOURS = {"small": "#0072B2", "large": "#D55E00"}
+TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "digits": "digits (8x8)"}
+NOT_YET = "not yet run"
+
+sns.set_theme(context="notebook", style="whitegrid", font_scale=0.95, rc={"figure.constrained_layout.use": True})
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of strings with a caption: numbered in the book, plain HTML in Jupyter and Colab."""
+
+    frame: pd.DataFrame
+    caption: str
+    name: str
+
+    def _repr_html_(self) -> str:
+        styler = self.frame.style.hide(axis="index").set_caption(self.caption).set_uuid(self.name)
+        return styler.format(_html).to_html()
+
+    def _repr_markdown_(self) -> str:
+        lines = [self.frame.columns, ["---"] * self.frame.shape[1], *self.frame.astype(str).to_numpy()]
+        body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return f"```{{table}} {self.caption}\n:name: {self.name}\n\n{body}\n```"
+
+
+def _html(cell: object) -> str:
+    text = str(cell)
+    return f"<b>{text[2:-2]}</b>" if text.startswith("**") else text
+
+
+def not_yet(axis: plt.Axes, title: str) -> None:
+    """Say in an otherwise empty panel that its runs are not recorded."""
+    axis.set_title(title)
+    axis.text(0.5, 0.5, NOT_YET, ha="center", va="center", transform=axis.transAxes, color="0.4")
+    axis.set_xticks([]), axis.set_yticks([])
+    axis.grid(False)
+
+
+def entropy_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
+    """Figure 3: mean entropy on the test set against T, one panel a data set, a band for the range over seeds.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Records "response". Lines are solid for equal and dotted for calibrated training.
+    datasets : list of str
+        The panels, in order.
+    """
+    figure, axes = plt.subplots(
+        1, len(datasets), figsize=(max(4.6, 3.4 * len(datasets)), 3.6), sharey=True, squeeze=False
+    )
+    table = table[table["split"] == "test"]
+    for axis, dataset in zip(axes[0], datasets, strict=True):
+        rows = table[table["dataset"] == dataset]
+        if rows.empty:
+            not_yet(axis, TITLES[dataset])
+            continue
+        for (training, teacher), line in rows.groupby(["training", "teacher"], sort=True):
+            spread = line.groupby("temperature")["entropy"].agg(["mean", "min", "max"])
+            style = {"equal": "-o", "calibrated": ":s"}[training]
+            label = f"{teacher}, {training}"
+            axis.plot(spread.index, spread["mean"], style, color=COLOURS[teacher], label=label, markersize=5)
+            axis.fill_between(
+                spread.index, spread["min"], spread["max"], color=COLOURS[teacher], alpha=0.2, linewidth=0
+            )
+        axis.axhline(np.log(10), color="0.5", linewidth=1, linestyle="--")
+        axis.set(title=TITLES[dataset], xlabel="temperature T", ylim=(0, 2.45))
+        axis.legend(title="teacher, training", fontsize="small", title_fontsize="small", loc="lower right")
+    axes[0, 0].set_ylabel("mean entropy [nats]\n(dashed: uniform, ln 10)")
+    return figure
+
+
+def missing_class_maps(ours: pd.DataFrame, published: pd.DataFrame, datasets: list[str], class_names: dict) -> Figure:
+    """Tables 4-6 as heat maps: rows of classes, columns of temperatures; published beside ours, small beside large.
+
+    Parameters
+    ----------
+    ours : DataFrame
+        Records "missing_class" of one training protocol; accuracies are fractions, shown in percent, mean over seeds.
+    published : DataFrame
+        `kdutils.published.load("missing_class")`.
+    datasets : list of str
+        One row of panels each.
+    class_names : dict
+        From data set to its ten classes' names.
+    """
+    columns = [("small", "published"), ("small", "ours"), ("large", "published"), ("large", "ours")]
+    figure, axes = plt.subplots(len(datasets), 4, figsize=(11, 3.9 * len(datasets)), squeeze=False)
+    for row, dataset in zip(axes, datasets, strict=True):
+        for axis, (teacher, source) in zip(row, columns, strict=True):
+            table = published if source == "published" else ours
+            chosen = table[(table["dataset"] == dataset) & (table["teacher"] == teacher)]
+            title = (
+                f"{TITLES[dataset]}\n{teacher} teacher, {source}" if axis is row[0] else f"{teacher} teacher,\n{source}"
+            )
+            if chosen.empty:
+                not_yet(axis, title)
+                if source == "published":
+                    axis.texts[0].set_text("not in the paper")
+                continue
+            value = "accuracy" if source == "published" else "accuracy_missing"
+            grid = chosen.pivot_table(index="missing_class", columns="temperature", values=value)
+            grid = grid if source == "published" else 100 * grid
+            names = list(class_names[dataset]) if axis is row[0] else False
+            sns.heatmap(
+                grid.rename(columns=lambda t: f"{t:g}"),
+                ax=axis,
+                vmin=0,
+                vmax=100,
+                cmap="viridis",
+                annot=True,
+                fmt=".0f",
+                annot_kws={"size": 7.5},
+                cbar=False,
+                yticklabels=names,
+            )
+            axis.set(title=title, xlabel="temperature T", ylabel="missing class" if axis is row[0] else "")
+            axis.tick_params(axis="y", rotation=0)
+    return figure
+
+
+def images(table: pd.DataFrame) -> Figure:
+    """The recorded images side by side, with their place in the test set."""
+    figure, axes = plt.subplots(1, len(table), figsize=(1.5 * len(table), 1.9), squeeze=False)
+    for axis, image in zip(axes[0], table.itertuples(), strict=True):
+        pixels = np.frombuffer(bytes.fromhex(image.pixels), np.uint8).reshape(image.channels, image.height, image.width)
+        axis.imshow(pixels.transpose(1, 2, 0), cmap="gray_r", vmin=0, vmax=255)
+        axis.set_title(f"no. {image.index}", fontsize="small")
+        axis.set_xticks([]), axis.set_yticks([])
+    return figure
+
+
+def missing_class_table(
+    ours: pd.DataFrame, published: pd.DataFrame, dataset: str, names: list[str], number: str
+) -> Table:
+    """Tables 4-6 in figures: for each class and teacher, ours (mean over seeds), and the difference to the published.
+
+    A cell reads "ours (ours less published)", in percent and percentage points.
+    """
+    table = 100 * ours.pivot_table(index="missing_class", columns=["teacher", "temperature"], values="accuracy_missing")
+    wide = published[published["dataset"] == dataset].pivot(
+        index="missing_class", columns=["teacher", "temperature"], values="accuracy"
+    )
+    rows = []
+    for label in table.index:
+        row = {"missing class": names[label]}
+        for teacher in ("small", "large"):
+            for temperature in table.columns.levels[1]:
+                if (teacher, temperature) not in table:
+                    continue
+                cell = f"{table.loc[label, (teacher, temperature)]:.1f}"
+                if (teacher, temperature) in wide:
+                    difference = table.loc[label, (teacher, temperature)] - wide.loc[label, (teacher, temperature)]
+                    cell += f" ({difference:+.1f})"
+                row[f"{teacher}, T={temperature:g}"] = cell
+        rows.append(row)
+    what = "ours in percent (less the published value, in points)" if len(wide) else "in percent; the paper has none"
+    return Table(
+        pd.DataFrame(rows), f"{number}Accuracy on the missing class, {TITLES[dataset]}: {what}", f"missing-{dataset}"
+    )
+
+
+def soft_label_table(
+    ours: pd.DataFrame, published: pd.DataFrame, teacher: str, caption: str, confident: int = 6
+) -> Table:
+    """Tables 2-3: soft labels of five images, published rows first, then ours; the confidence label is bold."""
+    blocks = []
+    if len(published):
+        blocks.append(("published", published[published["source"] == teacher]))
+    for training, rows in ours[(ours["teacher"] == teacher) & (ours["seed"] == 0)].groupby("training", sort=False):
+        blocks.append((f"ours, {training}", rows))
+    rows = []
+    for source, block in blocks:
+        for example, row in block.pivot(index="example", columns="class", values="probability").iterrows():
+            cells = {str(c): f"**{p:.3f}**" if c == confident else f"{p:.3f}" for c, p in row.items()}
+            rows.append({"source": source, "image": f"{example + 1}", **cells})
+    return Table(pd.DataFrame(rows), caption, f"soft-labels-{teacher}")
