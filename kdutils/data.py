@@ -130,8 +130,7 @@ def load_dataset(name: str, split: str, root: str | os.PathLike | None = None) -
     else:
         chosen = _last_of_each_class(arrays[1], _VALIDATION_PER_CLASS[name]) == (split == "validation")
         images, labels = (array[chosen] for array in arrays[:2])  # a mask copies too
-    class_names = _CLASS_NAMES.get(name, tuple("0123456789"))
-    return ImageSet(torch.from_numpy(images), torch.from_numpy(labels), class_names, name)
+    return ImageSet(torch.from_numpy(images), torch.from_numpy(labels), class_names(name), name)
 
 
 def class_names(name: str) -> tuple[str, ...]:

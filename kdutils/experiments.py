@@ -445,6 +445,19 @@ def networks() -> pd.DataFrame:
     return table
 
 
+def published_variance() -> pd.DataFrame:
+    """Variance in response of the paper's own Tables 2-3, large over small, for each definition in `response`."""
+    table = published.load("soft_labels")
+    found = {}
+    for teacher in TEACHERS:
+        rows = table[table["source"] == teacher].pivot(index="example", columns="class", values="probability")
+        soft = torch.tensor(rows.to_numpy())
+        labels = torch.full((len(soft),), EXAMPLE_CLASS)
+        found[teacher] = response.response_variance(soft / soft.sum(1, keepdim=True), labels)
+    ratios = pd.Series(found["large"]) / pd.Series(found["small"])
+    return ratios.to_frame("published, five images")
+
+
 def progress(**options: object) -> tqdm:
     """A progress bar on standard error, or in the file that KDUTILS_PROGRESS names while a notebook is recorded."""
     path = os.environ.get("KDUTILS_PROGRESS")

@@ -188,3 +188,94 @@ def soft_label_table(
             cells = {str(c): f"**{p:.3f}**" if c == confident else f"{p:.3f}" for c, p in row.items()}
             rows.append({"source": source, "image": f"{example + 1}", **cells})
     return Table(pd.DataFrame(rows), caption, f"soft-labels-{teacher}")
+
+
+def verdict_table(verdicts: pd.DataFrame, caption: str, name: str) -> Table:
+    """Claims and verdicts (`Study.verdicts`), with estimate, 95 % interval and number of seeds."""
+    rows = []
+    for v in verdicts.itertuples():
+        estimate = "" if pd.isna(v.estimate) else f"{v.estimate:+.2f} {v.unit}"
+        if pd.notna(v.low):
+            estimate += f" [{v.low:+.2f}, {v.high:+.2f}]"
+        rows.append(
+            {
+                "claim": f"{v.statement} ({v.section})",
+                "data": TITLES[v.dataset],
+                "verdict": f"**{v.verdict}**",
+                "small less large": estimate,
+                "seeds": v.seeds or "",
+                "detail": "" if pd.isna(v.detail) else v.detail,
+            }
+        )
+    return Table(pd.DataFrame(rows), caption, name)
+
+
+def entropy_table(table: pd.DataFrame, caption: str, name: str) -> Table:
+    """Accuracy, entropy at each T, and confidence at T = 9, a row for each teacher; means over seeds."""
+    rows = []
+    for (dataset, training, teacher), of in table.groupby(["dataset", "training", "teacher"], sort=False):
+        entropy = of.groupby("temperature")["entropy"].mean()
+        at_nine = of[of["temperature"] == 9]
+        row = {"data": TITLES[dataset], "training": training, "teacher": teacher}
+        row |= {"epochs": f"{at_nine['epochs'].iloc[0]:g}", "batch": f"{at_nine['batch_size'].iloc[0]:g}"}
+        row |= {"accuracy": f"{100 * at_nine['accuracy'].mean():.2f} %"}
+        row |= {f"T={t:g}": f"{h:.3f}" for t, h in entropy.items()}
+        rows.append(row | {"confidence": f"{at_nine['confidence'].mean():.3f}"})
+    return Table(pd.DataFrame(rows), caption, name)
+
+
+def missing_class_summary(ours: pd.DataFrame, published: pd.DataFrame, caption: str, name: str) -> Table:
+    """Mean accuracies over classes and temperatures: published, and ours under each training protocol."""
+    rows = []
+    for dataset in ours["dataset"].unique():
+        for teacher in ("small", "large"):
+            printed = published[(published["dataset"] == dataset) & (published["teacher"] == teacher)]["accuracy"]
+            row = {"data": TITLES[dataset], "teacher": teacher}
+            row["published, missing class"] = f"{printed.mean():.1f}" if len(printed) else "–"
+            mine = ours[(ours["dataset"] == dataset) & (ours["teacher"] == teacher)]
+            for training, of in mine.groupby("training", sort=False):
+                row[f"ours, {training}, missing class"] = f"{100 * of['accuracy_missing'].mean():.1f}"
+                row[f"ours, {training}, all classes"] = f"{100 * of['accuracy'].mean():.1f}"
+            rows.append(row)
+    return Table(pd.DataFrame(rows).fillna("–"), caption, name)
+
+
+def soft_label_summary(ours: pd.DataFrame, published: pd.DataFrame) -> Table:
+    """Mean entropy and confidence label of the five images of Tables 2-3, each row scaled to sum to one."""
+    rows = []
+    for teacher in ("small", "large"):
+        blocks = {"published": published[published["source"] == teacher]} if len(published) else {}
+        blocks |= {f"ours, {t}": of for t, of in ours[ours["teacher"] == teacher].groupby("training", sort=False)}
+        for source, of in blocks.items():
+            p = of.assign(seed=of.get("seed", 0)).pivot(index=["seed", "example"], columns="class", values="probability")
+            p = p.div(p.sum(axis=1), axis=0)
+            entropy = -(p * np.log(p)).sum(axis=1).mean()
+            rows.append({"teacher": teacher, "source": source, "mean entropy [nats]": f"{entropy:.2f}"})
+            rows[-1]["confidence label"] = f"{p[6].mean():.2f}"
+    return Table(pd.DataFrame(rows), "The five images in two numbers", "soft-labels-summary")
+
+
+def variance_table(recorded: pd.DataFrame, published_ratios: pd.DataFrame, caption: str, name: str) -> Table:
+    """Ratios large / small of each variance in response; one column a source."""
+    table = published_ratios.copy()
+    at_nine = recorded[(recorded["split"] == "test") & (recorded["temperature"] == 9)]
+    for (dataset, training), of in at_nine.groupby(["dataset", "training"], sort=False):
+        means = of.groupby("teacher")[list(table.index)].mean()
+        table[f"{TITLES[dataset]}, {training}"] = means.loc["large"] / means.loc["small"]
+    table = table.map(lambda ratio: f"{ratio:.2f}").reset_index(names="variance")
+    return Table(table, caption, name)
+
+
+def networks_table(networks: pd.DataFrame, caption: str, name: str) -> Table:
+    """Table 7, with what each network costs and how many times larger its teachers are."""
+    rows = []
+    for n in networks.itertuples():
+        row = {"data": TITLES[n.dataset], "network": n.role, "layers": f"{n.conv} conv, {n.dense} dense"}
+        row |= {"published": f"{n.published:,}", "ours": f"{n.ours:,}", "multiply-adds": f"{n.multiply_adds:,}"}
+        row |= {"MB": f"{n.megabytes:.2f}"}
+        student = n.role.startswith("student")
+        for teacher in ("small", "large"):
+            ratios = (getattr(n, f"parameters_of_{teacher}"), getattr(n, f"multiply_adds_of_{teacher}"))
+            row[f"{teacher} teacher: parameters, multiply-adds"] = "{:,.0f}×, {:,.0f}×".format(*ratios) if student else ""
+        rows.append(row)
+    return Table(pd.DataFrame(rows), caption, name)
