@@ -144,6 +144,7 @@ class Study:
             raise UserError(f"datasets must be a list of names, not {self.datasets!r}; allowed: {', '.join(NAMES)}")
         for name in self.datasets:
             check_name("dataset", name, NAMES)
+        self.datasets = list(dict.fromkeys(self.datasets))
         check_name("profile", self.profile, PROFILES)
         check_name("compute", self.compute, COMPUTE)
         if isinstance(self.seeds, bool) or not isinstance(self.seeds, int) or not 0 <= self.seeds <= 99:
@@ -151,6 +152,8 @@ class Study:
         for name in ("device", "results"):
             if not isinstance(getattr(self, name), str | Path):
                 raise UserError(f"{name} must be a string, not {getattr(self, name)!r}")
+        if self.results and Path(self.results).expanduser().is_file():
+            raise UserError(f"results must be a folder, and {self.results} is a file")
         self._device = resolve_device(str(self.device))
         self._afresh: set[str] = set()  # keys that `always` has run in this session: shared runs are run once
 
@@ -295,6 +298,8 @@ class Study:
         runs = (
             self.teacher_runs() if self.compute == "always" else self.missing("response") + self.missing("soft_labels")
         )
+        if runs:
+            records.check_writable(self.results)
         for run in dict.fromkeys(runs):
             self.measure_teacher(run, self.train(run))
 
@@ -349,8 +354,13 @@ class Study:
                     }
                 )
         self._record_examples(run, identity, found.test, sets["test"])
-        seconds = sum(float(load_response(run.protocol, e).seconds) for e in range(1, run.epochs + 1))
-        records.add_run(run.protocol, run.epochs, self._device, seconds, self.results)
+        known = self.runs()
+        # Two training protocols may stand for one run, cut at different epochs: the longer one is what was run.
+        if not (known.loc[known["run"] == identity["run"], "epochs"] > run.epochs).any():
+            epochs = (load_response(run.protocol, e) for e in range(1, run.epochs + 1))
+            times = [float(e.seconds) for e in epochs if e is not None]  # an earlier epoch is not worth training again
+            seconds = run.epochs * sum(times) / len(times)
+            records.add_run(run.protocol, run.epochs, self._device, seconds, self.results)
         records.add("response", rows, self.results)
 
     def _record_examples(self, run: TeacherRun, identity: dict, logits: torch.Tensor, test) -> None:
@@ -386,6 +396,7 @@ class Study:
         runs = self.missing_class_runs() if self.compute == "always" else self.missing("missing_class")
         if not runs:
             return
+        records.check_writable(self.results)
         # Teachers first, each once; students then read their logits from the cache.
         for teacher in dict.fromkeys(r.teacher for r in runs):
             found = self.train(teacher)

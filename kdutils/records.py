@@ -2,15 +2,18 @@
 
 A table is `<name>.csv`: one row per measurement, sorted, small enough to read in a diff. `runs.csv` says for each run
 what made it. Everything is written to a temporary sibling and renamed, and one lock per folder lets several processes
-record at once.
+write at once. A sibling has one name for good: what a killed process left of it is overwritten by the one that goes on.
 """
 
+import contextlib
 import datetime
 import functools
 import os
+import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -84,10 +87,13 @@ def load(name: str, results: str | Path = "") -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"run": str, "pixels": str, "commit": str}, keep_default_na=True)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     lost = [c for c in columns if c not in table.columns]
     if lost:
         raise UserError(f"{path}: column {lost[0]!r} is missing; restore the file or move it away")
+    damaged = table[IDENTITY[name][-1]].isna()  # a line cut short, or a merge's conflict marker
+    if damaged.any():
+        raise UserError(f"{path}: line {damaged.argmax() + 2} is damaged; restore the file or move it away")
     return table[columns]
 
 
@@ -97,21 +103,43 @@ def add(name: str, rows: list[dict], results: str | Path = "") -> None:
         return
     folder = results_folder(results)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
+        with _lock(folder):
             identity = IDENTITY[name]
             new = pd.DataFrame(rows)[identity + VALUES[name]]
             old = load(name, folder)
             table = pd.concat([old, new]) if len(old) else new
             table = table.drop_duplicates(identity, keep="last").sort_values(identity, kind="stable")
-            temporary = folder / f".{name}.csv.{os.getpid()}.tmp"
-            try:
+            with _replacing(folder / f"{name}.csv") as temporary:
                 table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
-                temporary.replace(folder / f"{name}.csv")
-            finally:
-                temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot write records: {error.strerror or error}") from None
+
+
+def check_writable(results: str | Path = "") -> None:
+    """Raise the UserError that `add` would, before hours are spent on what it could not record."""
+    folder = results_folder(results)
+    try:
+        with _lock(folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write records: {error.strerror or error}") from None
+
+
+def _lock(folder: Path, name: str = ".lock") -> FileLock:
+    """The lock of a folder, which is made if there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / name)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary sibling that takes the place of `path` at the end; to be held under a lock."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def add_run(protocol: Protocol, epochs: int, device: torch.device, seconds: float, results: str | Path = "") -> None:
@@ -132,12 +160,14 @@ def add_run(protocol: Protocol, epochs: int, device: torch.device, seconds: floa
 
 
 def command() -> str:
-    """The command of this process, without paths of this machine; a notebook is named as one."""
+    """The command of this process, without this machine's folders; a notebook is named as one."""
     script, *arguments = sys.argv
     if "ipykernel" in script:
         return "notebook"
     name = "python -m kdutils" if script.endswith("__main__.py") else Path(script).name
-    return shlex.join([*name.split(), *arguments])
+    # An absolute path, alone or after "=", keeps its last name only.
+    local = [re.sub(r"(?:^|(?<==))[/~].*?([^/]*)/*$", r"\1", argument) for argument in arguments]
+    return shlex.join([*name.split(), *local])
 
 
 def device_name(device: torch.device) -> str:
@@ -166,15 +196,12 @@ def cache_root() -> Path:
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write tensors to a temporary sibling of `path` and rename it, so that a kill never leaves half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary)
-        temporary.replace(path)
+        # Not the lock under which a teacher is trained: that one is held while this is called.
+        with _lock(path.parent, ".writing"), _replacing(path) as temporary:
+            save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path.parent}: cannot write to the cache: {error}; set KDUTILS_CACHE") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor] | None:
