@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdutils.data import ImageSet
-from kdutils.errors import UserError
+from kdutils.errors import UserError, check_name
 from kdutils.losses import distillation_loss, distillation_losses
 from kdutils.models import SameConv2d, SameMaxPool2d, create_model, same_padding
 from kdutils.protocols import StudentProtocol, seed_for
@@ -122,7 +122,7 @@ def distil(
     Raises
     ------
     UserError
-        If members differ in a shared field, or a teacher's logits do not fit the transfer set.
+        If members differ in a shared field, or a teacher's logits are absent or do not fit the transfer set.
     FloatingPointError
         If a member's loss is no longer finite.
     """
@@ -130,6 +130,9 @@ def distil(
     for field in SHARED:
         if len({getattr(m, field) for m in members}) > 1:
             raise UserError(f"members of one fleet must share {field!r}")
+    absent = [m.teacher for m in members if (m.teacher, m.teacher_epoch) not in teachers]
+    if absent:
+        raise UserError(f"no logits are given of teacher {absent[0]}")
     sources = list(teachers)
     for source in sources:
         if len(teachers[source]) != len(transfer):
@@ -145,15 +148,15 @@ def distil(
     missing = column([-1 if m.missing_class is None else m.missing_class for m in members])
     temperature, alpha = column([m.temperature for m in members]), column([m.alpha for m in members])
     scale = column([m.scale_by_t2 for m in members])
-    images, labels = transfer.images.to(device), transfer.labels.to(device)
+    images, labels, own_labels = transfer.images.to(device), transfer.labels.to(device), transfer.labels.cpu()
     network = _Stacked(first, len(members), device)
     step_all = _optimizer(first.optimizer, network.parameters, column([m.learning_rate for m in members]))
 
     curves, losses = [], []
     for epoch in range(1, first.epochs + 1):
         total = torch.zeros(len(members), device=device)
-        for batch in epoch_batches(len(transfer), first.batch_size, first.seed, epoch):
-            batch = batch.to(device)
+        for order in epoch_batches(len(transfer), first.batch_size, first.seed, epoch):
+            batch = order.to(device)
             y = labels[batch]
             kept = (y != missing).float()  # (E, B)
             each = distillation_losses(
@@ -167,7 +170,9 @@ def distil(
             summed = (each * kept).sum(1)
             # A sum over members: each member's gradient is then its own.
             gradients = torch.autograd.grad((summed / kept.sum(1).clamp(min=1)).sum(), network.parameters)
-            step_all(gradients)
+            # A batch of one class alone, as tiny ones may be, leaves the members that lack it nothing to learn.
+            alike = bool((own_labels[order] == own_labels[order[0]]).all())
+            step_all(gradients, kept.any(1) if alike else None)
             total += summed.detach()
         if not bool(total.isfinite().all()):
             bad = members[int((~total.isfinite()).nonzero()[0])]
@@ -180,29 +185,44 @@ def distil(
     return [Student(*values) for values in zip(*columns, strict=True)]
 
 
-def _optimizer(name: str, parameters: list[Tensor], learning_rate: Tensor) -> Callable[[Sequence[Tensor]], None]:
-    """As `training.make_optimizer`, elementwise on stacked tensors with one learning rate (E, 1) a member."""
+def _optimizer(name: str, parameters: list[Tensor], learning_rate: Tensor) -> Callable[..., None]:
+    """As `training.make_optimizer`, elementwise on stacked tensors with one learning rate (E, 1) a member.
+
+    The step takes the gradients and, where not all members learn from the batch, which do: bool (E,).
+    """
+    check_name("optimizer", name, ("adam", "sgd"))
     first = [torch.zeros_like(p) for p in parameters]
     second = [torch.zeros_like(p) for p in parameters]
-    rates = [learning_rate.view(-1, *[1] * (p.ndim - 1)) for p in parameters]
-    steps = 0
+    steps: int | Tensor = 0  # a tensor (E,) once members differ
+
+    def per_member(values: float | Tensor, like: Tensor) -> float | Tensor:
+        return values.to(like).view(-1, *[1] * (like.ndim - 1)) if isinstance(values, Tensor) else values
+
+    rates = [per_member(learning_rate, p) for p in parameters]
+
+    def adam(p: Tensor, g: Tensor, m: Tensor, v: Tensor, rate: Tensor) -> None:
+        m.lerp_(g, 1 - 0.9)
+        v.mul_(0.999).addcmul_(g, g, value=1 - 0.999)
+        scale = (v / per_member(1 - 0.999**steps, v)).sqrt_().add_(1e-7)
+        p.sub_((m / per_member(1 - 0.9**steps, m)).div_(scale).mul_(rate))
+
+    def sgd(p: Tensor, g: Tensor, m: Tensor, v: Tensor, rate: Tensor) -> None:
+        p.sub_(m.mul_(0.9).add_(g).mul(rate))
+
+    update = {"adam": adam, "sgd": sgd}[name]
 
     @torch.no_grad()
-    def adam(gradients: Sequence[Tensor]) -> None:
+    def step(gradients: Sequence[Tensor], learning: Tensor | None = None) -> None:
         nonlocal steps
-        steps += 1
+        steps = steps + (1 if learning is None else learning.double())
         for p, g, m, v, rate in zip(parameters, gradients, first, second, rates, strict=True):
-            m.lerp_(g, 1 - 0.9)
-            v.mul_(0.999).addcmul_(g, g, value=1 - 0.999)
-            scale = (v / (1 - 0.999**steps)).sqrt_().add_(1e-7)
-            p.sub_((m / (1 - 0.9**steps)).div_(scale).mul_(rate))
+            before = None if learning is None else [t.clone() for t in (p, m, v)]
+            update(p, g, m, v, rate)
+            if before:
+                for t, old in zip((p, m, v), before, strict=True):
+                    t[~learning] = old[~learning]
 
-    @torch.no_grad()
-    def sgd(gradients: Sequence[Tensor]) -> None:
-        for p, g, m, rate in zip(parameters, gradients, first, rates, strict=True):
-            p.sub_(m.mul_(0.9).add_(g).mul(rate))
-
-    return {"adam": adam, "sgd": sgd}[name]
+    return step
 
 
 class _Stacked:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from kdutils import records
 from kdutils.data import SPLITS, load_dataset
-from kdutils.errors import UserError
+from kdutils.errors import UserError, check_name
 from kdutils.models import create_model
 from kdutils.protocols import TeacherProtocol, key, seed_for
 
@@ -35,7 +35,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UserError(f"unknown device {name!r}; allowed: auto, cpu, cuda, cuda:0, …") from None
+        check_name("device", name, ("auto", "cpu", "cuda", "cuda:0"))
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(
             f"device {name!r} is not there: {torch.cuda.device_count()} CUDA devices found; use --device cpu"
@@ -144,7 +144,7 @@ def train_teacher(
     Raises
     ------
     FloatingPointError
-        If the loss is no longer finite; the message names the protocol's key, the epoch and the step.
+        If the loss is no longer finite; the message names the protocol's key and the epoch.
     """
     sets = {split: load_dataset(protocol.dataset, split, root) for split in SPLITS}
     chosen = stratified(sets["train"].labels, protocol.train_size)
@@ -192,6 +192,8 @@ def train_teacher(
             "loss": torch.tensor(mean_loss),
             "seconds": torch.tensor(time.perf_counter() - start),
         }
+        if not all(bool(t.isfinite().all()) for t in response.values()):  # the last step may be the one too many
+            raise FloatingPointError(f"teacher {key(protocol)} diverged in epoch {epoch}: its logits are not finite")
         records.save_tensors(snapshot_path(protocol, epoch), response)
         records.save_tensors(teacher_folder(protocol) / "checkpoint.safetensors", _state(model, optimizer, epoch))
         if on_epoch:
