@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from filelock import FileLock
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from kdutils import claims, published, records, response
 from kdutils.data import NAMES, SPLITS, load_dataset

@@ -84,7 +84,7 @@ def entropy_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
 
 
 def missing_class_maps(ours: pd.DataFrame, published: pd.DataFrame, datasets: list[str], class_names: dict) -> Figure:
-    """Tables 4-6 as heat maps: rows of classes, columns of temperatures; published beside ours, small beside large.
+    """Tables 4-6 as heat maps: classes by temperatures; the published above ours, the small teacher left of the large.
 
     Parameters
     ----------
@@ -93,41 +93,40 @@ def missing_class_maps(ours: pd.DataFrame, published: pd.DataFrame, datasets: li
     published : DataFrame
         `kdutils.published.load("missing_class")`.
     datasets : list of str
-        One row of panels each.
+        Two rows of panels each, or one if the paper does not have the data set.
     class_names : dict
         From data set to its ten classes' names.
     """
-    columns = [("small", "published"), ("small", "ours"), ("large", "published"), ("large", "ours")]
-    figure, axes = plt.subplots(len(datasets), 4, figsize=(11, 3.9 * len(datasets)), squeeze=False)
-    for row, dataset in zip(axes, datasets, strict=True):
-        for axis, (teacher, source) in zip(row, columns, strict=True):
-            table = published if source == "published" else ours
-            chosen = table[(table["dataset"] == dataset) & (table["teacher"] == teacher)]
-            title = (
-                f"{TITLES[dataset]}\n{teacher} teacher, {source}" if axis is row[0] else f"{teacher} teacher,\n{source}"
-            )
+    sources = {"published": (published, "accuracy", 1), "ours": (ours, "accuracy_missing", 100)}
+    panels = [
+        (d, s, t[t["dataset"] == d], value, scale)
+        for d in datasets
+        for s, (t, value, scale) in sources.items()
+        if s == "ours" or d in set(t["dataset"])
+    ]
+    figure, axes = plt.subplots(len(panels), 2, figsize=(8.5, 3.9 * len(panels)), squeeze=False)
+    for row, (dataset, source, table, value, scale) in zip(axes, panels, strict=True):
+        for axis, teacher in zip(row, ("small", "large"), strict=True):
+            title = f"{TITLES[dataset]}, {teacher} teacher, {source}"
+            chosen = table[table["teacher"] == teacher]
             if chosen.empty:
                 not_yet(axis, title)
-                if source == "published":
-                    axis.texts[0].set_text("not in the paper")
                 continue
-            value = "accuracy" if source == "published" else "accuracy_missing"
-            grid = chosen.pivot_table(index="missing_class", columns="temperature", values=value)
-            grid = grid if source == "published" else 100 * grid
-            names = list(class_names[dataset]) if axis is row[0] else False
+            grid = scale * chosen.pivot_table(index="missing_class", columns="temperature", values=value)
             sns.heatmap(
-                grid.rename(columns=lambda t: f"{t:g}"),
+                grid.rename(columns="{:g}".format),
                 ax=axis,
                 vmin=0,
                 vmax=100,
                 cmap="viridis",
                 annot=True,
                 fmt=".0f",
-                annot_kws={"size": 7.5},
+                annot_kws={"size": 10},
                 cbar=False,
-                yticklabels=names,
+                yticklabels=list(class_names[dataset]) if axis is row[0] else False,
             )
-            axis.set(title=title, xlabel="temperature T", ylabel="missing class" if axis is row[0] else "")
+            axis.set(xlabel="temperature T", ylabel="missing class" if axis is row[0] else "")
+            axis.set_title(title, fontsize="medium")
             axis.tick_params(axis="y", rotation=0)
     return figure
 
@@ -247,7 +246,9 @@ def soft_label_summary(ours: pd.DataFrame, published: pd.DataFrame) -> Table:
         blocks = {"published": published[published["source"] == teacher]} if len(published) else {}
         blocks |= {f"ours, {t}": of for t, of in ours[ours["teacher"] == teacher].groupby("training", sort=False)}
         for source, of in blocks.items():
-            p = of.assign(seed=of.get("seed", 0)).pivot(index=["seed", "example"], columns="class", values="probability")
+            p = of.assign(seed=of.get("seed", 0)).pivot(
+                index=["seed", "example"], columns="class", values="probability"
+            )
             p = p.div(p.sum(axis=1), axis=0)
             entropy = -(p * np.log(p)).sum(axis=1).mean()
             rows.append({"teacher": teacher, "source": source, "mean entropy [nats]": f"{entropy:.2f}"})
@@ -276,6 +277,8 @@ def networks_table(networks: pd.DataFrame, caption: str, name: str) -> Table:
         student = n.role.startswith("student")
         for teacher in ("small", "large"):
             ratios = (getattr(n, f"parameters_of_{teacher}"), getattr(n, f"multiply_adds_of_{teacher}"))
-            row[f"{teacher} teacher: parameters, multiply-adds"] = "{:,.0f}×, {:,.0f}×".format(*ratios) if student else ""
+            row[f"{teacher} teacher: parameters, multiply-adds"] = (
+                "{:,.0f}×, {:,.0f}×".format(*ratios) if student else ""
+            )
         rows.append(row)
     return Table(pd.DataFrame(rows), caption, name)
