@@ -2,6 +2,7 @@
 
     python book/build.py publish                        the published book, from the recorded evidence: _build/html
     python book/build.py replicate --profile smoke      the same book from runs made now: _build/replicate/<profile>/html
+    python book/build.py front                          write the verdicts and the figure that stand in README.md
     python book/build.py address                        write pyproject.toml's repository address wherever it stands
 
 Every notebook is executed by papermill into a staging copy of the sources, and the book is built from that copy with
@@ -27,6 +28,7 @@ sys.path.insert(0, str(ROOT))  # so that this works without an installed kdutils
 
 from kdutils.errors import UserError, check_name  # noqa: E402
 
+FRONT = ("<!-- verdicts: written by `python book/build.py front` -->", "<!-- end of verdicts -->")
 COMPUTE = ("never", "missing", "always")
 
 
@@ -55,6 +57,7 @@ def replicate(
     print(f"records: {results}", flush=True)
     source = stage(folder / "source", results)
     execute(source, {name: value for name, value in parameters.items() if value is not None})
+    (source / "book" / "_verdicts.md").write_text(verdicts(profile, datasets, results))
     return render(source, folder / "html")
 
 
@@ -63,6 +66,9 @@ def publish(build: Path = ROOT / "_build") -> Path:
     source = stage(build / "publish" / "source")
     # Reading records only, notebooks cannot get into each other's way; runs share teachers, so `replicate` is serial.
     execute(source, {}, workers=min(4, os.cpu_count() or 1))
+    from kdutils.claims import DATASETS
+
+    (source / "book" / "_verdicts.md").write_text(verdicts("paper", list(DATASETS)))
     return render(source, build / "html")
 
 
@@ -123,6 +129,37 @@ def execute(source: Path, parameters: dict, workers: int = 1) -> None:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def verdicts(profile: str, datasets: list[str], results: Path | str = "") -> str:
+    """The verdict on each claim measured so far, as a Markdown table, from the records in `results`."""
+    from kdutils import plots
+    from kdutils.experiments import Study
+
+    found = Study(profile, datasets, results=str(results)).verdicts()
+    return plots.verdict_table(found, "", "").markdown() + "\n"
+
+
+def write_front() -> None:
+    """Bring README.md's verdicts and its figure up to the recorded evidence; the book computes its own."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from kdutils import plots, published, records
+    from kdutils.claims import DATASETS
+    from kdutils.data import class_names
+
+    readme = ROOT / "README.md"
+    before, rest = readme.read_text().split(FRONT[0])
+    readme.write_text(
+        before + FRONT[0] + "\n\n" + verdicts("paper", list(DATASETS)) + "\n" + FRONT[1] + rest.split(FRONT[1])[1]
+    )
+    table = records.load("missing_class").query("profile == 'paper' and training == 'equal'")
+    drawn = [d for d in DATASETS if d in set(table["dataset"])]
+    figure = plots.missing_class_maps(
+        table, published.load("missing_class"), drawn[:1], {d: class_names(d) for d in drawn}
+    )
+    figure.savefig(ROOT / "book" / "_static" / "front.png", dpi=110, bbox_inches="tight", metadata={"Software": None})
 
 
 def check_executed(notebook: Path) -> None:
@@ -245,6 +282,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="book/build.py", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("publish", help="the published book, from the recorded evidence")
+    commands.add_parser("front", help="write the verdicts and the figure that stand in README.md")
     commands.add_parser("address", help="write pyproject.toml's repository address wherever it stands")
     options = commands.add_parser("replicate", help="the same book, from runs made now")
     options.add_argument("--profile", default="smoke", help="smoke, cpu or paper")
@@ -254,8 +292,8 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--compute", default="missing", help=", ".join(COMPUTE))
     asked = parser.parse_args(arguments)
 
-    if asked.command == "address":
-        write_address()
+    if asked.command in ("address", "front"):
+        write_address() if asked.command == "address" else write_front()
         return
     started = time.monotonic()
     if asked.command == "publish":

@@ -226,7 +226,7 @@ class Study:
         parts = [
             f"profile {self.profile}" + ("" if self.profile == "paper" else " (indicative)"),
             f"{seeds} seed{'s' if seeds > 1 else ''}",
-            f"{table['run'].nunique()} runs, {runs['seconds'].sum() / 3600:.1f} hours in all",
+            f"{table['run'].nunique()} runs, {runs['seconds'].sum() / 60:,.0f} minutes in all",
             f"on {' and '.join(sorted(runs['device'].unique()))}",
             f"recorded {runs['date'].max()}",
             command,

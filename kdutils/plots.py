@@ -30,10 +30,13 @@ class Table:
         styler = self.frame.style.hide(axis="index").set_caption(self.caption).set_uuid(self.name)
         return styler.format(_html).to_html()
 
-    def _repr_markdown_(self) -> str:
+    def markdown(self) -> str:
+        """The table alone, as Markdown."""
         lines = [self.frame.columns, ["---"] * self.frame.shape[1], *self.frame.astype(str).to_numpy()]
-        body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        return f"```{{table}} {self.caption}\n:name: {self.name}\n\n{body}\n```"
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def _repr_markdown_(self) -> str:
+        return f"```{{table}} {self.caption}\n:name: {self.name}\n\n{self.markdown()}\n```"
 
 
 def _html(cell: object) -> str:
@@ -77,7 +80,9 @@ def entropy_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
                 spread.index, spread["min"], spread["max"], color=COLOURS[teacher], alpha=0.2, linewidth=0
             )
         axis.axhline(np.log(10), color="0.5", linewidth=1, linestyle="--")
-        axis.set(title=TITLES[dataset], xlabel="temperature T", ylim=(0, 2.45))
+        axis.set(
+            title=TITLES[dataset], xlabel="temperature T", ylim=(0, 2.45), xticks=sorted(rows["temperature"].unique())
+        )
         axis.legend(title="teacher, training", fontsize="small", title_fontsize="small", loc="lower right")
     axes[0, 0].set_ylabel("mean entropy [nats]\n(dashed: uniform, ln 10)")
     return figure
@@ -200,7 +205,7 @@ def verdict_table(verdicts: pd.DataFrame, caption: str, name: str) -> Table:
             {
                 "claim": f"{v.statement} ({v.section})",
                 "data": TITLES[v.dataset],
-                "verdict": f"**{v.verdict}**",
+                "verdict": f"**{v.verdict}**" + (" (provisional)" if 0 < v.seeds < 3 else ""),
                 "small less large": estimate,
                 "seeds": v.seeds or "",
                 "detail": "" if pd.isna(v.detail) else v.detail,
