@@ -3,11 +3,34 @@
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
 import pytest
+import torch
+
+from kdutils.experiments import Study
+
+torch.set_num_threads(1)  # tensors here are tiny: a second thread gains nothing, and on a busy machine it crawls
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep weights and logits in a temporary folder: no test reads or writes the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KDUTILS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield Path(os.environ["KDUTILS_CACHE"])
+
+
+@pytest.fixture(scope="session")
+def smoke_study(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The smoke profile on the digits, run once for all tests (about 30 s). Its records are not to be changed."""
+    study = Study("smoke", ["digits"], compute="missing", device="cpu", results=tmp_path_factory.mktemp("records"))
+    study.missing_class()
+    study.response()
+    return study
 
 
 def skip_or_fail(reason: str) -> NoReturn:

@@ -1,0 +1,294 @@
+"""The stacked fleet against the plain one-student loop, member by member, and what a missing class may not do.
+
+In float64 the two agree to rounding whatever the network: they are the same function. In float32 so do the Keras-like
+students (digits, MNIST, baselines); ReLU networks may not, since rounding decides on which side of 0 an activation
+lies, and one that flips moves a weight by a whole learning rate. The tolerances below say so.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from kdutils import fleet, training
+from kdutils.data import ImageSet, data_hash, load_dataset
+from kdutils.errors import UserError
+from kdutils.fleet import SHARED, Student, distil, distil_one
+from kdutils.models import Network, SameConv2d, SameMaxPool2d, create_model
+from kdutils.protocols import StudentProtocol, key
+from kdutils.training import stratified
+
+CPU = torch.device("cpu")
+SOURCES = (("a", 1), ("b", 2))
+
+
+def student(dataset: str = "digits", **changes) -> StudentProtocol:
+    usual = {
+        **{"dataset": dataset, "data": data_hash(dataset), "seed": 0, "train_size": 400, "batch_size": 8, "epochs": 3},
+        **{"teacher": "a", "teacher_epoch": 1, "missing_class": 3, "temperature": 9.0},
+    }
+    return StudentProtocol(**usual | changes)
+
+
+def members(dataset: str = "digits", **shared) -> list[StudentProtocol]:
+    """Students that differ in everything in which members of one fleet may."""
+    return [
+        student(dataset, **shared),
+        student(dataset, **shared, missing_class=None, temperature=20.0),
+        student(dataset, **shared, missing_class=0, alpha=0.5, temperature=3.0, scale_by_t2=True),
+        student(dataset, **shared, teacher="b", teacher_epoch=2, learning_rate=3e-3),
+    ]
+
+
+def material(dataset: str, size: int, root: Path | None = None, measured: int = 50) -> tuple:
+    """Transfer set, logits of two made-up teachers, validation and test images: what `distil` takes after members."""
+    train = load_dataset(dataset, "train", root)
+    transfer = train.subset(stratified(train.labels, size))
+    generator = torch.Generator().manual_seed(0)
+    noise = [torch.randn(len(transfer), 10, generator=generator) for _ in SOURCES]
+    logits = {SOURCES[0]: 4 * noise[0], SOURCES[1]: 2 * noise[1] + 6 * F.one_hot(transfer.labels, 10)}
+    others = (load_dataset(dataset, split, root).subset(range(measured)) for split in ("validation", "test"))
+    return transfer, logits, *others
+
+
+@pytest.fixture
+def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let both back ends compute in float64."""
+    to_input = lambda images, device: images.to(device).double().div_(255)
+    monkeypatch.setattr(fleet, "to_input", to_input)
+    monkeypatch.setattr(training, "to_input", to_input)
+    monkeypatch.setattr(Network, "forward", lambda self, images: self.classifier(self.features(images)))
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def assert_agree(found: list[Student], expected: list[Student], tolerance: float) -> None:
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        for name in ("validation", "test", "loss"):
+            torch.testing.assert_close(
+                getattr(one, name), getattr(other, name), rtol=0, atol=tolerance, check_dtype=False
+            )
+        assert (one.curve - other.curve).abs().max() <= 0.021, "more than one of fifty images"
+
+
+def assert_differ(students: list[Student]) -> None:
+    """Else a comparison of members could not tell them apart."""
+    for i, one in enumerate(students):
+        for other in students[:i]:
+            assert (one.test - other.test).abs().max() > 0.1
+
+
+# Stacked against plain
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("role", ["student", "student-baseline"])
+def test_stacked_equals_plain(role, optimizer):
+    """150 steps in float32."""
+    rates = {} if optimizer == "adam" else {"optimizer": "sgd", "learning_rate": 0.02}
+    chosen = [dataclasses.replace(m, **rates) for m in members(role=role)]
+    given = material("digits", 400)
+    stacked = distil(chosen, *given, CPU, stacked=True)
+    transfer, logits, *others = given
+    plain = [distil_one(m, transfer, logits[m.teacher, m.teacher_epoch], *others, CPU) for m in chosen]
+    assert_differ(plain)
+    assert_agree(stacked, plain, tolerance=1e-3)
+
+
+@pytest.mark.parametrize("role", ["student", "student-baseline", "teacher-small"])
+def test_stacked_equals_plain_in_double_precision(double, role):
+    chosen, given = members(role=role, epochs=2), material("digits", 400)
+    stacked = distil(chosen, *given, CPU, stacked=True)
+    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)  # logits are stored as float32
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist", "cifar10"])
+def test_stacked_equals_plain_on_real_images(double, real_data, dataset):
+    """100 steps in float64."""
+    batch_size = 2 if dataset == "cifar10" else 4
+    given = material(dataset, 100 * batch_size, real_data, measured=20)
+    chosen = members(dataset, batch_size=batch_size, epochs=1)[1 : 3 if dataset == "cifar10" else 4]
+    stacked = distil(chosen, *given, CPU, stacked=True)
+    plain = distil(chosen, *given, CPU, stacked=False)
+    for one, other in zip(stacked, plain, strict=True):
+        torch.testing.assert_close(one.test, other.test, rtol=0, atol=1e-6, check_dtype=False)
+
+
+def test_stacked_equals_plain_on_real_images_in_single_precision(real_data):
+    given, chosen = material("mnist", 800, real_data), members("mnist", epochs=1)
+    stacked = distil(chosen, *given, CPU, stacked=True)
+    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-2)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_batch_without_examples_leaves_a_member_as_it_was(double, optimizer):
+    """Batches of one image: a member that lacks its class must not move, not even by its momentum."""
+    given = material("digits", 60)
+    chosen = [dataclasses.replace(m, optimizer=optimizer, batch_size=1) for m in members()]
+    stacked = distil(chosen, *given, CPU, stacked=True)
+    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)
+
+
+def test_by_default_digits_are_stacked_and_larger_images_on_a_cpu_are_not():
+    assert fleet.is_stacked(student("digits"), CPU) and not fleet.is_stacked(student("mnist"), CPU)
+    assert fleet.is_stacked(student("mnist"), torch.device("cuda"))
+
+
+# A student is its own
+
+
+def test_a_student_does_not_depend_on_the_fleet_it_rides_in():
+    chosen, given = members(), material("digits", 400)
+    together = distil(chosen, *given, CPU, stacked=True)
+    turned = distil(chosen[::-1], *given, CPU, stacked=True)[::-1]
+    alone = [distil([m], *given, CPU, stacked=True)[0] for m in chosen]
+    assert_agree(turned, together, tolerance=1e-4)
+    assert_agree(alone, together, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_examples_of_the_missing_class_have_no_influence(stacked):
+    transfer, logits, *others = material("digits", 400)
+    chosen = [student(epochs=1), student(epochs=1, missing_class=7)]
+    before = distil(chosen, transfer, logits, *others, CPU, stacked=stacked)
+    unseen = transfer.labels == 3
+    images, changed = transfer.images.clone(), {source: t.clone() for source, t in logits.items()}
+    images[unseen] = 255 - images[unseen]
+    changed["a", 1][unseen] *= -2
+    disturbed = ImageSet(images, transfer.labels, transfer.class_names, transfer.name)
+    after = distil(chosen, disturbed, changed, *others, CPU, stacked=stacked)
+    assert torch.equal(after[0].test, before[0].test) and torch.equal(after[0].loss, before[0].loss)
+    assert (after[1].test - before[1].test).abs().max() > 0.01, "the other student should have seen the change"
+
+
+def test_the_loss_is_that_of_the_examples_that_are_kept():
+    """One step an epoch: the first epoch's loss is Eq. 4 at the initial weights, here written out."""
+    transfer, logits, *others = material("digits", 100)
+    member = student(missing_class=3, temperature=4.0, alpha=0.7, batch_size=100, epochs=1, train_size=100)
+    model = create_model("digits", "student", seed=fleet.seed_for("init", 0, "student"))
+    kept = transfer.labels != 3
+    z = model(transfer.images[kept].float() / 255).detach().double()
+    hard = -z.log_softmax(1)[torch.arange(len(z)), transfer.labels[kept]]
+    target = (logits["a", 1][kept].double() / 4).softmax(1)
+    soft = (target * (target.log() - (z / 4).log_softmax(1))).sum(1)
+    expected = float((0.3 * hard + 0.7 * soft).mean())
+    for stacked in (True, False):
+        (found,) = distil([member], transfer, logits, *others, CPU, stacked=stacked)
+        assert found.loss.tolist() == pytest.approx([expected], rel=1e-5)
+
+
+def test_curve_is_the_validation_accuracy():
+    transfer, logits, validation, test = material("digits", 400)
+    (found,) = distil([student(teacher="b", teacher_epoch=2)], transfer, logits, validation, test, CPU, stacked=True)
+    assert len(found.curve) == 3
+    assert float(found.curve[-1]) == pytest.approx(
+        float((found.validation.argmax(1) == validation.labels).float().mean())
+    )
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("field", SHARED)
+def test_members_that_disagree_in_a_shared_field_are_refused(field):
+    value = getattr(student(), field)
+    other = dataclasses.replace(student(), **{field: value + 1 if isinstance(value, int) else f"{value}-other"})
+    with pytest.raises(UserError, match=f"must share '{field}'"):
+        distil([student(), other], *material("digits", 100), CPU)
+
+
+def test_what_may_differ_is_what_the_fleet_handles():
+    fields = {f.name for f in dataclasses.fields(StudentProtocol)}
+    differing = {"teacher", "teacher_epoch", "missing_class", "temperature", "alpha", "scale_by_t2", "learning_rate"}
+    assert fields - set(SHARED) == differing
+    assert all(len({getattr(m, f) for m in members()}) > 1 for f in differing)
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_logits_that_are_absent_or_misshapen_are_refused(stacked):
+    transfer, logits, *others = material("digits", 100)
+    with pytest.raises(UserError, match="no logits are given of teacher c"):
+        distil([student(teacher="c")], transfer, logits, *others, CPU, stacked=stacked)
+    with pytest.raises(UserError, match="teacher a has 99 rows of logits for 100 images"):
+        distil([student()], transfer, {("a", 1): logits["a", 1][:99]}, *others, CPU, stacked=stacked)
+    with pytest.raises(UserError, match="unknown optimizer 'sdg'"):
+        distil([student(optimizer="sdg")], transfer, logits, *others, CPU, stacked=stacked)
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_a_member_that_diverges_is_named(stacked):
+    chosen = [student(), student(missing_class=5, learning_rate=1e30)]
+    with pytest.raises(FloatingPointError, match="missing_class=5.*diverged in epoch 1") as error:
+        distil(chosen, *material("digits", 100), CPU, stacked=stacked)
+    assert "\n" not in str(error.value)
+
+
+# The two operations that a fleet has of its own
+
+
+@pytest.mark.parametrize("size", [4, 5, 7, 8])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_patches_make_the_same_convolution(size, stride):
+    generator = torch.Generator().manual_seed(size)
+    x = torch.randn(2, 3, size, size, 2, dtype=torch.float64, generator=generator, requires_grad=True)  # E B H W C
+    convolutions = [SameConv2d(2, 4, stride).double() for _ in range(2)]
+    expected = torch.stack(
+        [c(part.permute(0, 3, 1, 2)).permute(0, 2, 3, 1) for c, part in zip(convolutions, x, strict=True)]
+    )
+    weight = torch.stack([c.weight.permute(2, 3, 1, 0).flatten(0, 2) for c in convolutions])
+    bias = torch.stack([c.bias[None] for c in convolutions])
+    found = torch.baddbmm(bias, fleet._Patches.apply(x, stride), weight).view(expected.shape)
+    torch.testing.assert_close(found, expected)
+    cotangent = torch.randn(expected.shape, dtype=torch.float64, generator=generator)
+    parameters = [x, *(p for c in convolutions for p in c.parameters())]
+    for one, other in zip(
+        torch.autograd.grad(found, parameters, cotangent),
+        torch.autograd.grad(expected, parameters, cotangent),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_pool_is_the_same_max_pool():
+    x = torch.randn(2, 3, 5, 4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    expected = SameMaxPool2d()(x.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).unflatten(0, (2, 3))
+    found = fleet._Pool.apply(x)
+    assert torch.equal(found, expected)
+    cotangent = torch.rand_like(expected)
+    torch.testing.assert_close(*(torch.autograd.grad(y, x, cotangent)[0] for y in (found, expected)))
+
+
+def test_their_gradients_are_those_of_finite_differences():
+    x = torch.randn(2, 2, 4, 5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    for stride in (1, 2):
+        assert torch.autograd.gradcheck(lambda x, stride=stride: fleet._Patches.apply(x, stride), x)
+    assert torch.autograd.gradcheck(fleet._Pool.apply, x)
+
+
+# The paper's effect, which a uniform teacher does not have
+
+
+def test_a_class_is_learnt_from_a_small_teacher_and_not_from_a_uniform_one(smoke_study):
+    """Similarity labels carry the class that a student never saw; a teacher that says nothing carries none."""
+    (small,) = [run for run in smoke_study.teacher_runs() if run.teacher == "small"]
+    chosen = [smoke_study.student(small, missing, 9.0) for missing in (0, 3, 6, 9)]
+    transfer, validation, test = (load_dataset("digits", split) for split in ("train", "validation", "test"))
+    uniform = {(key(small.protocol), small.epochs): torch.zeros(len(transfer), 10)}
+    students = distil(chosen, transfer, uniform, validation, test, CPU)
+    seen = []
+    for member, found in zip(chosen, students, strict=True):
+        right = found.test.argmax(1) == test.labels
+        unseen = test.labels == member.missing_class
+        seen.append(float(right[~unseen].float().mean()))
+        assert right[unseen].float().mean() <= 0.02
+    assert min(seen) >= 0.7, "the students learnt nothing at all"
+    table = smoke_study.missing_class()
+    table = table[(table["temperature"] == 9) & table["missing_class"].isin([0, 3, 6, 9])]
+    taught = table.groupby("teacher")["accuracy_missing"].mean()
+    assert taught["small"] >= 0.02 + 0.30
+    assert taught["small"] >= taught["large"] + 0.30
