@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 DATASETS = ("mnist", "fashion_mnist", "cifar10")  # the data sets that the paper's claims are about
 
@@ -42,7 +42,7 @@ def interval(per_seed: pd.Series) -> Interval:
     mean, n = float(values.mean()), len(values)
     if n < 3:
         return Interval(mean, float("nan"), float("nan"), n)
-    half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n))
     return Interval(mean, mean - half, mean + half, n)
 
 

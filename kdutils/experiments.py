@@ -8,6 +8,7 @@ second call runs nothing.
 import json
 import multiprocessing
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -172,6 +173,8 @@ class Study:
             and name not in ("In", "Out")
             and isinstance(value, str | int | float | list | dict | None)
         }
+        if any(isinstance(value, cls) for value in namespace.values()):  # run again, after other cells have set names
+            plain = {name: value for name, value in plain.items() if name in allowed}
         for name in plain:
             check_name("parameter", name, allowed)
         return cls(**plain)
@@ -293,13 +296,25 @@ class Study:
 
     # ---------------------------------------------------------------- what is run
 
+    def _prepare(self) -> None:
+        """Find out before long work whether data, cache and records are there to be read and written."""
+        for dataset in self.datasets:
+            load_dataset(dataset, "test", self.root)
+        records.check_writable(self.results)
+        cache = records.cache_root()
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=cache).close()
+        except OSError as error:
+            raise UserError(f"{cache}: cannot write to the cache: {error.strerror}; set KDUTILS_CACHE") from None
+
     def ensure_teachers(self) -> None:
         """Train the teachers that the records lack, and record their responses."""
         runs = (
             self.teacher_runs() if self.compute == "always" else self.missing("response") + self.missing("soft_labels")
         )
         if runs:
-            records.check_writable(self.results)
+            self._prepare()
         for run in dict.fromkeys(runs):
             self.measure_teacher(run, self.train(run))
 
@@ -360,7 +375,7 @@ class Study:
             epochs = (load_response(run.protocol, e) for e in range(1, run.epochs + 1))
             times = [float(e.seconds) for e in epochs if e is not None]  # an earlier epoch is not worth training again
             seconds = run.epochs * sum(times) / len(times)
-            records.add_run(run.protocol, run.epochs, self._device, seconds, self.results)
+            records.add_runs([(run.protocol, run.epochs, seconds)], self._device, self.results)
         records.add("response", rows, self.results)
 
     def _record_examples(self, run: TeacherRun, identity: dict, logits: torch.Tensor, test) -> None:
@@ -396,15 +411,17 @@ class Study:
         runs = self.missing_class_runs() if self.compute == "always" else self.missing("missing_class")
         if not runs:
             return
-        records.check_writable(self.results)
+        self._prepare()
+        afresh = self.compute == "always"
         # Teachers first, each once; students then read their logits from the cache.
         for teacher in dict.fromkeys(r.teacher for r in runs):
             found = self.train(teacher)
-            if any(teacher in self.missing(n) for n in ("response", "soft_labels")):
+            if afresh or any(teacher in self.missing(n) for n in ("response", "soft_labels")):
                 self.measure_teacher(teacher, found)
-        afresh = self.compute == "always"
-        by_key = {key(r.protocol): r for r in runs}  # two names may stand for one run
-        fleets = list(_fleets([r.protocol for r in by_key.values()], self._device))
+        by_key: dict[str, list[StudentRun]] = {}  # two names may stand for one run
+        for r in runs:
+            by_key.setdefault(key(r.protocol), []).append(r)
+        fleets = list(_fleets([same[0].protocol for same in by_key.values()], self._device))
         teachers = {(key(r.teacher.protocol), r.teacher.epochs): r.teacher.protocol for r in runs}
         here = executor is None and (len(fleets) == 1 or self._device.type == "cuda")
         own = None if executor or here else _workers(len(fleets))
@@ -412,29 +429,32 @@ class Study:
         title = f"{', '.join(dict.fromkeys(r.teacher.dataset for r in runs))} students"
         with progress(total=len(by_key), desc=title, unit="student") as bar:
             try:
-                for members, students, seconds in _run_fleets(fleets, teachers, self._device, self.root, afresh, pool):
-                    for member, student in zip(members, students, strict=True):
-                        same = [r for r in runs if key(r.protocol) == key(member)]
-                        self._measure_student(same, member, student, seconds / len(members))
+                for members, students in _run_fleets(fleets, teachers, self._device, self.root, afresh, pool):
+                    self._measure_students([by_key[key(m)] for m in members], students)
                     bar.update(len(members))
             finally:
                 if own:
                     own.shutdown(wait=True, cancel_futures=True)
 
-    def _measure_student(
-        self, runs: list[StudentRun], member: StudentProtocol, student: Student, seconds: float
-    ) -> None:
-        labels = load_dataset(member.dataset, "test", self.root).labels
-        correct = (student.test.argmax(1) == labels).double()
-        measured = {
-            "accuracy_missing": float(correct[labels == member.missing_class].mean()),
-            "accuracy": float(correct.mean()),
-            "validation_best": float(student.curve.max()),
-            "validation_last": float(student.curve[-1]),
-        }
-        about = {"missing_class": member.missing_class, "temperature": member.temperature, "run": key(member)}
-        rows = [{"profile": self.profile, **r.teacher.identity, **about, **measured} for r in runs]
-        records.add_run(member, member.epochs, self._device, seconds, self.results)
+    def _measure_students(self, runs: list[list[StudentRun]], students: list[Student]) -> None:
+        """Record a fleet's students, each under all the names that its run goes by."""
+        rows, made = [], []
+        for same, student in zip(runs, students, strict=True):
+            member = same[0].protocol
+            labels = load_dataset(member.dataset, "test", self.root).labels
+            correct = (student.test.argmax(1) == labels).double()
+            measured = {
+                "missing_class": member.missing_class,
+                "temperature": member.temperature,
+                "run": key(member),
+                "accuracy_missing": float(correct[labels == member.missing_class].mean()),
+                "accuracy": float(correct.mean()),
+                "validation_best": float(student.curve.max()),
+                "validation_last": float(student.curve[-1]),
+            }
+            rows += [{"profile": self.profile, **r.teacher.identity, **measured} for r in same]
+            made.append((member, member.epochs, float(student.seconds)))
+        records.add_runs(made, self._device, self.results)
         records.add("missing_class", rows, self.results)
 
 
@@ -508,11 +528,11 @@ def _start_worker(parent: int) -> None:
 
 
 def _run_fleets(fleets: list, teachers: dict, device: torch.device, root, afresh: bool, pool: Executor | None):
-    """Yield (members, students, seconds) as fleets end; with a pool, a few are always queued ahead."""
+    """Yield (members, students) as fleets end; with a pool, a few are always queued ahead."""
     wanted = lambda members: {k: teachers[k] for k in {(m.teacher, m.teacher_epoch) for m in members}}
     if pool is None:
         for members in fleets:
-            yield members, *run_fleet(members, wanted(members), str(device), root, afresh)
+            yield members, run_fleet(members, wanted(members), str(device), root, afresh)
         return
     waiting: dict[Future, list] = {}
     queue = iter(fleets)
@@ -524,7 +544,7 @@ def _run_fleets(fleets: list, teachers: dict, device: torch.device, root, afresh
         if not waiting:
             return
         for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-            yield waiting.pop(future), *future.result()
+            yield waiting.pop(future), future.result()
 
 
 def run_fleet(
@@ -533,19 +553,16 @@ def run_fleet(
     device: str,
     root: str | Path | None = None,
     afresh: bool = False,
-) -> tuple[list[Student], float]:
+) -> list[Student]:
     """Distil one fleet, or read it from the cache; self-contained, so that any process can run it.
 
-    Returns
-    -------
-    students, seconds : list of Student, float
-        In the members' order; the wall-clock seconds of what was trained now.
+    Returns the students in the members' order.
     """
     first = members[0]
     stored = [None if afresh else records.load_tensors(student_path(m)) for m in members]
     todo = [m for m, found in zip(members, stored, strict=True) if found is None]
-    start = time.perf_counter()
     if todo:
+        start = time.perf_counter()
         train = load_dataset(first.dataset, "train", root)
         transfer = train.subset(stratified(train.labels, first.train_size))
         logits = {}
@@ -555,14 +572,14 @@ def run_fleet(
                 raise UserError(f"{snapshot_path(protocol, epoch)} is gone; run again to rebuild it")
             logits[teacher, epoch] = found.train
         others = (load_dataset(first.dataset, split, root) for split in ("validation", "test"))
-        for member, student in zip(todo, distil(todo, transfer, logits, *others, torch.device(device)), strict=True):
-            tensors = {name: getattr(student, name) for name in ("validation", "test", "curve", "loss")}
-            halves = {name: t.half() if t.ndim == 2 else t for name, t in tensors.items()}
-            records.save_tensors(student_path(member), halves)
-    seconds = time.perf_counter() - start
+        students = distil(todo, transfer, logits, *others, torch.device(device))
+        seconds = (time.perf_counter() - start) / len(todo)
+        for member, student in zip(todo, students, strict=True):
+            tensors = {"validation": student.validation.half(), "test": student.test.half()}
+            tensors |= {"curve": student.curve, "loss": student.loss, "seconds": torch.tensor(seconds)}
+            records.save_tensors(student_path(member), tensors)
     # Read back even what was trained now: a result never depends on whether it came through the cache.
-    students = [Student(**{n: t.float() for n, t in records.load_tensors(student_path(m)).items()}) for m in members]
-    return students, seconds
+    return [Student(**{n: t.float() for n, t in records.load_tensors(student_path(m)).items()}) for m in members]
 
 
 def student_path(member: StudentProtocol) -> Path:

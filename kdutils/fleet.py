@@ -43,6 +43,7 @@ class Student:
     test: Tensor  # float32 (N, 10)
     curve: Tensor  # float32 (epochs,), fractions
     loss: Tensor  # float32 (epochs,), mean training loss
+    seconds: Tensor | None = None  # wall-clock time of its share of the fleet, once it is stored
 
 
 def distil_one(

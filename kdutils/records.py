@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from kdutils.errors import UserError, check_name
-from kdutils.protocols import Protocol, canonical, key
+from kdutils.protocols import Protocol, TeacherProtocol, canonical, key
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -142,21 +142,27 @@ def _replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def add_run(protocol: Protocol, epochs: int, device: torch.device, seconds: float, results: str | Path = "") -> None:
-    """Say in runs.csv what made the run of `protocol`, and how long its `epochs` took."""
-    row = {
-        "kind": "teacher" if hasattr(protocol, "dropout") else "student",
-        "run": key(protocol),
-        "protocol": canonical(protocol),
+def add_runs(made: list[tuple[Protocol, int, float]], device: torch.device, results: str | Path = "") -> None:
+    """Say in runs.csv what made each run: its protocol, its epochs and the seconds that they took."""
+    shared = {
         "command": command(),
         "device": device_name(device),
         "torch": torch.__version__,
         "commit": commit(),
-        "epochs": epochs,
-        "seconds": round(seconds, 1),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
-    add("runs", [row], results)
+    rows = [
+        {
+            "kind": "teacher" if isinstance(protocol, TeacherProtocol) else "student",
+            "run": key(protocol),
+            "protocol": canonical(protocol),
+            "epochs": epochs,
+            "seconds": round(seconds, 1),
+            **shared,
+        }
+        for protocol, epochs, seconds in made
+    ]
+    add("runs", rows, results)
 
 
 def command() -> str:
