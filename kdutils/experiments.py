@@ -8,6 +8,7 @@ second call runs nothing.
 import json
 import multiprocessing
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -490,11 +491,13 @@ def published_variance() -> pd.DataFrame:
 
 
 def progress(**options: object) -> tqdm:
-    """A progress bar on standard error, or in the file that KDUTILS_PROGRESS names while a notebook is recorded."""
+    """A progress bar on standard error, or in the file that KDUTILS_PROGRESS names while a page is recorded.
+
+    A log gets a line every half minute.
+    """
     path = os.environ.get("KDUTILS_PROGRESS")
-    if path:
-        return tqdm(file=open(path, "a"), mininterval=2, **options)
-    return tqdm(disable=None, **options)  # off where standard error is no terminal
+    live = path or sys.stderr.isatty() or "ipykernel" in sys.modules
+    return tqdm(file=open(path, "a") if path else sys.stderr, mininterval=0.5 if live else 30, **options)
 
 
 # -------------------------------------------------------------------- fleets, here or in worker processes
