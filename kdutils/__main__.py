@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
                 print(f"{name}: exact, nothing to run")
             continue
         study.datasets = wanted
-        table = study.missing_class() if "missing_class" in ARTEFACTS[name].records else study.response()
+        table = getattr(study, ARTEFACTS[name].records[0])()
         print(f"{name}: {len(table)} rows recorded at profile {study.profile} for {', '.join(wanted)}")
 
 

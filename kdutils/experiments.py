@@ -5,9 +5,11 @@ missing where that was asked for. Everything is found by key: a teacher is train
 second call runs nothing.
 """
 
+import itertools
 import json
 import multiprocessing
 import os
+import statistics
 import sys
 import tempfile
 import threading
@@ -22,7 +24,7 @@ import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from kdutils import claims, published, records, response
+from kdutils import claims, projection, published, records, response
 from kdutils.data import NAMES, SPLITS, load_dataset
 from kdutils.errors import UserError, check_name
 from kdutils.fleet import SHARED, Student, distil, is_stacked
@@ -36,6 +38,7 @@ from kdutils.protocols import (
     StudentProtocol,
     TeacherProtocol,
     key,
+    seed_for,
     teacher_protocol,
     trainings,
 )
@@ -50,6 +53,8 @@ from kdutils.training import (
 )
 
 COMPUTE = ("never", "missing", "always")
+TEACHER_TABLES = ("response", "soft_labels", "scatter")  # what `Study.measure_teacher` records
+PROJECTED = 300  # images of each of three classes in a penultimate-layer projection (section 4.3)
 EXAMPLE_CLASS, EXAMPLES = 6, 5  # Tables 2-3: five images of digit 6; ours are the test set's first five
 
 
@@ -78,6 +83,7 @@ ARTEFACTS = {
         "Missing class, Fashion-MNIST", ("missing_class",), ("fashion_mnist",), "04_1_similarity_information"
     ),
     "table6": Artefact("Missing class, CIFAR-10", ("missing_class",), ("cifar10",), "04_1_similarity_information"),
+    "fig5": Artefact("Penultimate-layer projections", ("scatter",), NAMES, "04_3_penultimate_layer"),
     "table7": Artefact("Networks and their parameters (exact, nothing to run)", (), (), "03_response_based_techniques"),
 }
 
@@ -198,6 +204,14 @@ class Study:
         """Tables 2-3: soft labels of five test images at T = 9."""
         return self._table("soft_labels", self.ensure_teachers)
 
+    def scatter(self) -> pd.DataFrame:
+        """Figure 5 in numbers: within-class over between-class scatter of each teacher's projection."""
+        return self._table("scatter", self.ensure_teachers)
+
+    def projection(self) -> pd.DataFrame:
+        """Figure 5: projected points, 300 images of each of three classes, of seed 0's teachers."""
+        return self._table("projection", self.ensure_teachers)
+
     def images(self) -> pd.DataFrame:
         """The images behind Tables 2-3; `pixels` holds their bytes in hexadecimal, row by row."""
         table = records.load("images", self.results)
@@ -286,12 +300,12 @@ class Study:
         )
 
     def missing(self, name: str) -> list:
-        """The runs of "response", "soft_labels" or "missing_class" that the records lack."""
+        """The runs of "missing_class", or of one of `TEACHER_TABLES`, that the records lack."""
         table = records.load(name, self.results)
         have = set(zip(table["profile"], table["run"], strict=True))
         if name == "missing_class":
             return [r for r in self.missing_class_runs() if (self.profile, key(r.protocol)) not in have]
-        runs = [r for r in self.teacher_runs() if name == "response" or r.dataset in ("mnist", "digits")]
+        runs = [r for r in self.teacher_runs() if name != "soft_labels" or r.dataset in ("mnist", "digits")]
         with_epochs = set(zip(table["profile"], table["training"], table["run"], strict=True))
         return [r for r in runs if (self.profile, r.training, key(r.protocol)) not in with_epochs]
 
@@ -311,9 +325,9 @@ class Study:
 
     def ensure_teachers(self) -> None:
         """Train the teachers that the records lack, and record their responses."""
-        runs = (
-            self.teacher_runs() if self.compute == "always" else self.missing("response") + self.missing("soft_labels")
-        )
+        runs = [run for name in TEACHER_TABLES for run in self.missing(name)]
+        if self.compute == "always":
+            runs = self.teacher_runs()
         if runs:
             self._prepare()
         for run in dict.fromkeys(runs):
@@ -346,7 +360,7 @@ class Study:
         return found
 
     def measure_teacher(self, run: TeacherRun, found: Response) -> None:
-        """Record what Figure 3 and Tables 2-3 ask of one teacher's response."""
+        """Record what Figures 3 and 5 and Tables 2-3 ask of one teacher's response."""
         identity = {"profile": self.profile, **run.identity, "run": key(run.protocol)}
         sets = {split: load_dataset(run.dataset, split, self.root) for split in SPLITS}
         labels = {split: s.labels for split, s in sets.items()}
@@ -370,6 +384,7 @@ class Study:
                     }
                 )
         self._record_examples(run, identity, found.test, sets["test"])
+        self._record_projection(run, identity, found, labels)
         known = self.runs()
         # Two training protocols may stand for one run, cut at different epochs: the longer one is what was run.
         if not (known.loc[known["run"] == identity["run"], "epochs"] > run.epochs).any():
@@ -378,6 +393,39 @@ class Study:
             seconds = run.epochs * sum(times) / len(times)
             records.add_runs([(run.protocol, run.epochs, seconds)], self._device, self.results)
         records.add("response", rows, self.results)
+
+    def _record_projection(self, run: TeacherRun, identity: dict, found: Response, labels: dict) -> None:
+        """Project three classes drawn by the seed, the same for every teacher, and measure their scatter."""
+        generator = torch.Generator().manual_seed(seed_for("projection", run.dataset, run.seed))
+        drawn = sorted(torch.randperm(10, generator=generator)[:3].tolist())
+        ratios, points = [], []
+        for split in ("train", "test"):
+            logits, y = getattr(found, split), labels[split]
+
+            def ratio(classes: tuple[int, ...], logits: torch.Tensor = logits, y: torch.Tensor = y) -> float:
+                kept = torch.isin(y, torch.tensor(classes))
+                projected = projection.projection_from_logits(logits[kept], found.gram, classes)
+                return projection.scatter(projected, y[kept])["ratio"]
+
+            ratios.append(
+                {
+                    **identity,
+                    "split": split,
+                    "classes": " ".join(map(str, drawn)),
+                    "ratio": ratio(tuple(drawn)),
+                    "ratio_all_triples": statistics.fmean(map(ratio, itertools.combinations(range(10), 3))),
+                }
+            )
+            for c in drawn if run.seed == 0 else ():  # one seed's points are enough to look at
+                members = (y == c).nonzero().squeeze(1)
+                members = members[torch.randperm(len(members), generator=generator)[:PROJECTED]]
+                projected = projection.projection_from_logits(logits[members], found.gram, tuple(drawn))
+                for n, (x, y_) in enumerate(projected.tolist()):
+                    points.append(
+                        {**identity, "split": split, "class": c, "example": n, "x": round(x, 3), "y": round(y_, 3)}
+                    )
+        records.add("projection", points, self.results)
+        records.add("scatter", ratios, self.results)
 
     def _record_examples(self, run: TeacherRun, identity: dict, logits: torch.Tensor, test) -> None:
         if run.dataset not in ("mnist", "digits"):
@@ -417,7 +465,7 @@ class Study:
         # Teachers first, each once; students then read their logits from the cache.
         for teacher in dict.fromkeys(r.teacher for r in runs):
             found = self.train(teacher)
-            if afresh or any(teacher in self.missing(n) for n in ("response", "soft_labels")):
+            if afresh or any(teacher in self.missing(name) for name in TEACHER_TABLES):
                 self.measure_teacher(teacher, found)
         by_key: dict[str, list[StudentRun]] = {}  # two names may stand for one run
         for r in runs:

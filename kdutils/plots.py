@@ -12,6 +12,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 COLOURS = {"small": "#0072B2", "large": "#D55E00"}
+CLASS_COLOURS = ("#009E73", "#CC79A7", "#E69F00")  # of three classes in one panel
 TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "digits": "digits (8x8)"}
 NOT_YET = "not yet run"
 
@@ -134,6 +135,59 @@ def missing_class_maps(ours: pd.DataFrame, published: pd.DataFrame, datasets: li
             axis.set_title(title, fontsize="medium")
             axis.tick_params(axis="y", rotation=0)
     return figure
+
+
+def projections(points: pd.DataFrame, datasets: list[str], class_names: dict) -> Figure:
+    """Figure 5: three classes' penultimate activations in the plane of their templates, small beside large.
+
+    Parameters
+    ----------
+    points : DataFrame
+        Records "projection" of one training protocol. Panels of one row share no scale: compare shapes, not sizes.
+    datasets : list of str
+        Two rows of panels each: training images, then test images.
+    class_names : dict
+        From data set to its ten classes' names.
+    """
+    panels = [(d, split) for d in datasets for split in ("train", "test")]
+    figure, axes = plt.subplots(len(panels), 2, figsize=(8.5, 3.6 * len(panels)), squeeze=False)
+    for row, (dataset, split) in zip(axes, panels, strict=True):
+        for axis, teacher in zip(row, ("small", "large"), strict=True):
+            chosen = points[
+                (points["dataset"] == dataset) & (points["split"] == split) & (points["teacher"] == teacher)
+            ]
+            title = f"{TITLES[dataset]}, {split} images, {teacher} teacher"
+            if chosen.empty:
+                not_yet(axis, title)
+                continue
+            for (c, of), colour, marker in zip(chosen.groupby("class"), CLASS_COLOURS, "o^s", strict=True):
+                axis.scatter(
+                    of["x"],
+                    of["y"],
+                    s=9,
+                    color=colour,
+                    marker=marker,
+                    alpha=0.6,
+                    linewidth=0,
+                    label=class_names[dataset][c],
+                )
+            axis.set_title(title, fontsize="medium")
+            axis.set(aspect="equal", adjustable="datalim", xlabel="first axis [logit units]", ylabel="second axis")
+            axis.legend(fontsize="small", markerscale=1.6, title="class", title_fontsize="small")
+    return figure
+
+
+def scatter_table(scatter: pd.DataFrame, caption: str, name: str) -> Table:
+    """Within-class over between-class scatter of each teacher's clusters, means over seeds."""
+    rows = []
+    for (dataset, training, split), of in scatter.groupby(["dataset", "training", "split"], sort=False):
+        row = {"data": TITLES[dataset], "training": training, "images": split}
+        mean = of.groupby("teacher")[["ratio", "ratio_all_triples"]].mean()
+        for teacher in mean.index[::-1]:
+            row[f"{teacher}, the three classes drawn"] = f"{mean.loc[teacher, 'ratio']:.3f}"
+            row[f"{teacher}, mean of all 120 triples"] = f"{mean.loc[teacher, 'ratio_all_triples']:.3f}"
+        rows.append(row)
+    return Table(pd.DataFrame(rows), caption, name)
 
 
 def images(table: pd.DataFrame) -> Figure:

@@ -32,6 +32,8 @@ IDENTITY = {
     "missing_class": ["profile", "dataset", "training", "teacher", "seed", "missing_class", "temperature", "run"],
     "response": ["profile", "dataset", "training", "teacher", "seed", "split", "temperature", "run"],
     "soft_labels": ["profile", "dataset", "training", "teacher", "seed", "example", "class", "run"],
+    "scatter": ["profile", "dataset", "training", "teacher", "seed", "split", "run"],
+    "projection": ["profile", "dataset", "training", "teacher", "seed", "split", "class", "example", "run"],
     "images": ["dataset", "split", "index"],
     "runs": ["kind", "run"],
 }
@@ -43,6 +45,8 @@ VALUES = {
         *("row", "row_all", "row_normalised", "column", "column_all", "column_normalised"),
     ],
     "soft_labels": ["index", "probability"],
+    "scatter": ["classes", "ratio", "ratio_all_triples"],
+    "projection": ["x", "y"],
     "images": ["label", "channels", "height", "width", "pixels"],
     "runs": ["epochs", "seconds", "device", "torch", "commit", "date", "command", "protocol"],
 }
@@ -69,7 +73,7 @@ def load(name: str, results: str | Path = "") -> pd.DataFrame:
     Parameters
     ----------
     name : str
-        "missing_class", "response", "soft_labels", "images" or "runs". Accuracies are fractions in [0, 1], entropies
+        "missing_class", "response", "soft_labels", "scatter", "projection", "images" or "runs". Accuracies are fractions in [0, 1], entropies
         nats, `seconds` wall-clock.
     results : path, optional
         The folder; by default the book's.
