@@ -1,0 +1,449 @@
+"""A study: what it accepts, what it runs and what it does not, a kill at any moment, and what it finds."""
+
+import dataclasses
+import math
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Executor, Future
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT
+
+from kdutils import claims, experiments, records
+from kdutils.errors import UserError
+from kdutils.experiments import Study, run_fleet, status, student_path
+from kdutils.protocols import PROFILES, key
+from kdutils.training import load_response, snapshot_path
+
+TABLES = ("missing_class", "response", "soft_labels", "images")
+TINY = dataclasses.replace(
+    PROFILES["smoke"],
+    temperatures=(3.0, 9.0),
+    train_size={"digits": 200},
+    teacher_epochs={"digits": 3},
+    student_epochs={"digits": 2},
+)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A smoke profile of a second, with a cache of its own; returns the folder for its records."""
+    monkeypatch.setitem(PROFILES, "smoke", TINY)
+    monkeypatch.setenv("KDUTILS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "records"
+
+
+def tiny_study(results: Path, **changes) -> Study:
+    return Study("smoke", ["digits"], **{"compute": "missing", "device": "cpu", "results": results} | changes)
+
+
+@pytest.fixture
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args, **kwargs):
+        raise AssertionError("something was trained")
+
+    monkeypatch.setattr(experiments, "train_teacher", fail)
+    monkeypatch.setattr(experiments, "distil", fail)
+
+
+def read(folder: Path, *names: str) -> dict[str, str]:
+    """The tables as text, that of runs without what differs from one run to the next."""
+    found = {name: (folder / f"{name}.csv").read_text() for name in names or TABLES}
+    runs = records.load("runs", folder).drop(columns=["seconds", "date", "command", "commit"])
+    return found | {"runs": runs.to_csv(index=False)}
+
+
+# What a study accepts
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"profile": "papr"}, "unknown profile 'papr' (did you mean 'paper'?); allowed: paper, cpu, smoke"),
+        ({"profile": 3}, "unknown profile 3"),
+        ({"profile": None}, "unknown profile None"),
+        ({"profile": ["paper"]}, "unknown profile ['paper']"),
+        ({"datasets": "minst"}, "unknown dataset 'minst' (did you mean 'mnist'?)"),
+        ({"datasets": ["mnist", "cifar"]}, "unknown dataset 'cifar' (did you mean 'cifar10'?)"),
+        ({"datasets": []}, "datasets must be a list of names, not []"),
+        ({"datasets": None}, "datasets must be a list of names, not None"),
+        ({"datasets": 3}, "datasets must be a list of names, not 3"),
+        ({"datasets": {"mnist": 1}}, "datasets must be a list of names"),
+        ({"datasets": [3]}, "unknown dataset 3"),
+        ({"datasets": [["mnist"]]}, "unknown dataset ['mnist']"),
+        ({"datasets": "mnist,cifar10"}, "unknown dataset 'mnist,cifar10'"),
+        ({"seeds": True}, "seeds must be a whole number from 0 (the profile's own) to 99, not True"),
+        ({"seeds": -1}, "not -1"),
+        ({"seeds": 100}, "not 100"),
+        ({"seeds": 1.0}, "not 1.0"),
+        ({"seeds": "3"}, "not '3'"),
+        ({"seeds": [0, 1]}, "not [0, 1]"),
+        ({"compute": "mising"}, "unknown compute 'mising' (did you mean 'missing'?); allowed: never, missing, always"),
+        ({"compute": True}, "unknown compute True"),
+        ({"device": "cuda:77"}, "device 'cuda:77' is not there"),
+        ({"device": "tpuu"}, "unknown device 'tpuu'"),
+        ({"device": 0}, "device must be a string, not 0"),
+        ({"results": 5}, "results must be a string, not 5"),
+        ({"results": None}, "results must be a string, not None"),
+        ({"results": __file__}, "results must be a folder, and"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_in_one_line(parameters, message):
+    with pytest.raises(UserError) as error:
+        Study.from_parameters(parameters)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_one_dataset_is_a_list_of_one_and_none_counts_twice():
+    assert Study(datasets="mnist").datasets == ["mnist"]
+    assert Study(datasets=("digits", "mnist", "digits")).datasets == ["digits", "mnist"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("profil", "profile"), ("dataset", "datasets"), ("Seeds", "seeds"), ("result", "results")]
+)
+def test_a_parameter_that_no_notebook_has_is_refused(name, hint):
+    with pytest.raises(UserError, match=rf"unknown parameter '{name}' \(did you mean '{hint}'\?\)"):
+        Study.from_parameters({"profile": "smoke", name: "smoke"})
+
+
+def test_a_root_is_no_parameter_of_a_notebook():
+    with pytest.raises(UserError, match="unknown parameter 'root'"):
+        Study.from_parameters({"root": "/"})
+
+
+def test_the_namespace_of_a_notebook_is_understood():
+    """What papermill and IPython leave there besides parameters: modules, functions, classes, histories."""
+    import numpy
+
+    names = {"In": ["", "import numpy"], "Out": {1: 2}, "_": 3, "_i1": "x", "__name__": "__main__", "_oh": {}}
+    names |= {"get_ipython": lambda: None, "exit": object(), "quit": object(), "open": open}
+    names |= {"numpy": numpy, "pd": pd, "Study": Study, "records": records}
+    given = {"profile": "smoke", "compute": "never", "datasets": "digits", "seeds": 2, "device": "cpu", "results": ""}
+    study = Study.from_parameters(names | given)
+    assert (study.profile, study.datasets, study.seeds, study.compute) == ("smoke", ["digits"], 2, "never")
+    assert Study.from_parameters(names) == Study()
+
+
+# What it takes
+
+
+def test_the_runs_of_table_4():
+    study = Study("paper", ["mnist"], seeds=2)
+    runs = study.missing_class_runs()
+    equal = [r for r in runs if r.teacher.training == "equal"]
+    assert len(equal) == 10 * 6 * 2 * 2
+    for run in runs:
+        assert run.protocol.teacher == key(run.teacher.protocol) and run.protocol.seed == run.teacher.seed
+        assert run.protocol.teacher_epoch == run.teacher.epochs
+        assert run.protocol.alpha == 0.99 and run.protocol.scale_by_t2 is False
+    assert {r.protocol.temperature for r in runs} == {3, 6, 9, 12, 15, 20}
+    alike = {r.teacher.teacher: (r.teacher.protocol.batch_size, r.teacher.epochs) for r in equal}
+    assert alike["small"] == alike["large"], "the equal protocol trains both teachers alike"
+
+
+def test_the_seeds_are_those_of_the_profile_unless_given():
+    assert {r.seed for r in Study("paper", ["digits"]).teacher_runs()} == {0, 1, 2}
+    assert {r.seed for r in Study("paper", ["digits"], seeds=1).teacher_runs()} == {0}
+    assert Study("paper", ["digits"], seeds=1).teacher_runs()[0] == Study("paper", ["digits"]).teacher_runs()[0]
+
+
+# What is run, and what is not
+
+
+def test_never_runs_and_makes_nothing(tiny, nothing_runs):
+    study = tiny_study(tiny, compute="never")
+    assert len(study.missing_class()) == len(study.response()) == len(study.soft_labels()) == len(study.images()) == 0
+    assert "accuracy_missing" in study.missing_class() and "entropy" in study.response()
+    assert not tiny.exists() and not records.cache_root().exists()
+
+
+def test_what_is_recorded_is_not_run_again(smoke_study, nothing_runs):
+    before = {path.name: path.read_bytes() for path in Path(smoke_study.results).glob("*.csv")}
+    again = Study("smoke", ["digits"], compute="missing", device="cpu", results=smoke_study.results)
+    assert len(again.missing_class()) == 60 and len(again.response()) == 18 and len(again.soft_labels()) == 100
+    assert {path.name: path.read_bytes() for path in Path(smoke_study.results).glob("*.csv")} == before
+    assert again.missing("missing_class") == again.missing("response") == again.missing("soft_labels") == []
+
+
+def test_a_lost_row_is_read_from_the_cache(smoke_study, tmp_path, nothing_runs):
+    shutil.copytree(smoke_study.results, tmp_path / "copy")
+    path = tmp_path / "copy" / "missing_class.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    (lost,) = random.sample(range(1, len(lines)), 1)
+    path.write_text("".join(lines[:lost] + lines[lost + 1 :]))
+    study = dataclasses.replace(smoke_study, results=tmp_path / "copy")
+    (missing,) = study.missing("missing_class")
+    assert key(missing.protocol) in lines[lost]
+    assert len(study.missing_class()) == 60
+    assert read(tmp_path / "copy") == read(smoke_study.results)
+
+
+def test_a_lost_student_alone_is_distilled_again(tiny, monkeypatch):
+    tiny_study(tiny).missing_class()
+    before = read(tiny, "missing_class")
+    lost = tiny_study(tiny).missing_class_runs()[7]
+    student_path(lost.protocol).unlink()
+    path = tiny / "missing_class.csv"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if key(lost.protocol) not in line))
+    made = []
+    real = experiments.distil
+    monkeypatch.setattr(experiments, "distil", lambda members, *rest: made.extend(members) or real(members, *rest))
+    tiny_study(tiny).missing_class()
+    assert made == [lost.protocol]
+    assert read(tiny, "missing_class") == before
+
+
+def test_an_earlier_epoch_lost_from_the_cache_does_not_matter(tiny):
+    study = tiny_study(tiny)
+    study.response()
+    before = read(tiny, "response", "soft_labels")
+    for run in study.teacher_runs():
+        snapshot_path(run.protocol, 1).unlink()
+        assert load_response(run.protocol, run.epochs) is not None
+    shutil.rmtree(tiny)
+    study.response()
+    assert read(tiny, "response", "soft_labels") == before
+
+
+def test_always_runs_each_once(tiny, monkeypatch):
+    tiny_study(tiny).missing_class()
+    before = read(tiny)
+    trained, distilled = [], []
+    train, distil = experiments.train_teacher, experiments.distil
+    monkeypatch.setattr(
+        experiments, "train_teacher", lambda protocol, *a, **k: trained.append(protocol) or train(protocol, *a, **k)
+    )
+    monkeypatch.setattr(experiments, "distil", lambda members, *a: distilled.extend(members) or distil(members, *a))
+    study = tiny_study(tiny, compute="always")
+    study.missing_class()
+    study.response()
+    assert len(trained) == len(set(trained)) == 2
+    assert len(distilled) == len(set(distilled)) == 40
+    assert read(tiny) == before, "the same protocols on the same device gave other numbers"
+
+
+def test_a_fleet_reads_the_cache_of_another(tiny, monkeypatch):
+    """What one process distilled, any other finds: a result never depends on whether it came through the cache."""
+    study = tiny_study(tiny)
+    run = study.missing_class_runs()[0]
+    study.train(run.teacher)
+    teachers = {(run.protocol.teacher, run.protocol.teacher_epoch): run.teacher.protocol}
+    first, second = (run_fleet([run.protocol], teachers, "cpu") for _ in range(2))
+    first, second = (x[0] if isinstance(x, list) else x[0][0] for x in (first, second))
+    assert torch.equal(first.test, second.test) and torch.equal(first.curve, second.curve)
+
+
+def test_a_file_in_place_of_the_records_or_the_cache_is_found_before_training(tiny, nothing_runs, monkeypatch):
+    (tiny.parent / "file").write_text("")
+    with pytest.raises(UserError, match="cannot") as error:
+        tiny_study(tiny.parent / "file" / "below").missing_class()
+    assert "\n" not in str(error.value)
+    monkeypatch.setenv("KDUTILS_CACHE", str(tiny.parent / "file"))
+    with pytest.raises(UserError, match="KDUTILS_CACHE"):
+        tiny_study(tiny).missing_class()
+
+
+def test_runs_say_what_made_them(smoke_study):
+    runs = smoke_study.runs()
+    assert runs["kind"].value_counts().to_dict() == {"student": 60, "teacher": 2}
+    wanted = {key(r.protocol) for r in [*smoke_study.teacher_runs(), *smoke_study.missing_class_runs()]}
+    assert set(runs["run"]) == wanted
+    assert runs["torch"].eq(torch.__version__).all() and runs["device"].str.contains("CPU").all()
+    text = (Path(smoke_study.results) / "runs.csv").read_text()
+    assert str(Path.home()) + "/" not in text and str(ROOT) not in text and "/tmp" not in text
+
+
+def test_status_counts(smoke_study, tmp_path):
+    count = lambda study: status([study]).set_index("artefact")[["recorded", "missing", "minutes"]].T.to_dict("list")
+    done = count(dataclasses.replace(smoke_study, compute="never"))
+    assert {name: row[:2] for name, row in done.items()} == {
+        **{name: [2, 0] for name in ("table2", "table3", "fig3")},
+        "table4": [60, 0],
+    }
+    assert all(row[2] == 0 for row in done.values())
+    nothing = count(Study("smoke", ["digits"], device="cpu", results=tmp_path / "none"))
+    assert nothing["table4"][:2] == [0, 60] and nothing["fig3"][:2] == [0, 2]
+    shutil.copytree(smoke_study.results, tmp_path / "copy")
+    path = tmp_path / "copy" / "missing_class.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-9]))
+    assert count(dataclasses.replace(smoke_study, results=tmp_path / "copy"))["table4"][:2] == [51, 9]
+    full = status([Study("paper", ["mnist", "cifar10"], device="cpu", results=tmp_path / "none")])
+    assert set(full["artefact"]) == {"table2", "table3", "table4", "table6", "fig3"}
+    assert (full["minutes"] > 1).all() and (full["recorded"] == 0).all()
+
+
+# A kill at any moment
+
+# What a process started by a test does before all else: it takes the tiny profile, and dies at a given write.
+SITE = """
+import dataclasses, os, signal
+from pathlib import Path
+
+if os.environ.get("TINY"):
+    from kdutils import protocols
+
+    protocols.PROFILES["smoke"] = dataclasses.replace(
+        protocols.PROFILES["smoke"], temperatures=(3.0, 9.0), train_size={"digits": 200},
+        teacher_epochs={"digits": 3}, student_epochs={"digits": 2},
+    )
+left = int(os.environ.get("KILL_AT_WRITE", 0))
+replace = Path.replace
+
+def replace_or_die(self, target):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, target)
+
+Path.replace = replace_or_die
+"""
+
+
+def alive(group: int) -> list[str]:
+    """Processes of a group that run; one that ended and that nobody has waited for does not."""
+    listed = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    fields = (line.split(None, 2) for line in listed.splitlines())
+    return [f[2] for f in fields if f[0] == str(group) and not f[1].startswith("Z")]
+
+
+class Here(Executor):
+    """Runs at once, in this process, what it is given."""
+
+    def submit(self, function, /, *args, **options) -> Future:
+        future: Future = Future()
+        future.set_result(function(*args, **options))
+        return future
+
+
+class KilledRun:
+    """A run in processes of its own, which are killed; its records must end as if it had been left alone."""
+
+    def __init__(self, folder: Path, seeds: int, **environment: str):
+        (folder / "site").mkdir()
+        (folder / "site" / "sitecustomize.py").write_text(SITE)
+        self.cache, self.results, self.errors = folder / "killed cache", folder / "killed", folder / "errors"
+        path = os.pathsep.join([str(folder / "site"), str(ROOT)])
+        own = {"KDUTILS_CACHE": str(self.cache), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        self.environment = os.environ | own | environment
+        self.command = [sys.executable, "-m", "kdutils", "run", "table4", "table2", "--profile", "smoke"]
+        self.command += ["--datasets", "digits", "--seeds", str(seeds), "--device", "cpu"]
+        self.command += ["--results", str(self.results)]
+
+    def start(self, **more: str) -> subprocess.Popen:
+        with self.errors.open("w") as errors:
+            return subprocess.Popen(
+                self.command, env=self.environment | more, start_new_session=True, stdout=errors, stderr=errors
+            )
+
+    def stored(self) -> int:
+        return len(list(self.cache.rglob("*.safetensors")))
+
+    def die_at_write(self, number: int) -> None:
+        print(f"killed at write {number}")  # pytest shows it if the test fails
+        process = self.start(KILL_AT_WRITE=str(number))
+        assert process.wait(600) == -signal.SIGKILL, self.errors.read_text()
+        self.check_orphans(process.pid)
+
+    def die_at_random(self, files: int) -> None:
+        moment = random.randint(self.stored(), files)
+        print(f"killed at {moment} files in the cache")
+        process = self.start()
+        while process.poll() is None and self.stored() < moment:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        self.check_orphans(process.pid)
+
+    def check_orphans(self, group: int) -> None:
+        until = time.monotonic() + 30
+        while alive(group) and time.monotonic() < until:
+            time.sleep(0.2)
+        assert alive(group) == []
+
+    def go_on(self, undisturbed: Path) -> None:
+        assert self.start().wait(600) == 0, self.errors.read_text()
+        assert read(self.results) == read(undisturbed)
+        left = {p.name for folder in (self.cache, self.results) for p in folder.rglob("*") if p.is_file()}
+        assert {n for n in left if Path(n).suffix not in (".csv", ".safetensors")} == {".lock", ".writing"}
+
+
+needs_groups = pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are POSIX")
+
+
+@needs_groups
+def test_a_killed_run_is_continued(tiny, tmp_path):
+    """Two seeds are two fleets, hence worker processes, which must not outlive their parent."""
+    tiny_study(tiny, seeds=2).ensure_missing_class(Here())
+    run = KilledRun(tmp_path, seeds=2, TINY="1")
+    # 40 writes of teachers and their records; from the 41st on the workers are there
+    run.die_at_write(random.choice([random.randint(1, 40), 41]))
+    run.go_on(tiny)
+
+
+@needs_groups
+@pytest.mark.stress
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_run_killed_again_and_again_is_continued(tiny, tmp_path, attempt):
+    tiny_study(tiny, seeds=2).ensure_missing_class(Here())
+    run = KilledRun(tmp_path, seeds=2, TINY="1")
+    for _ in range(4):
+        run.die_at_random(files=97)
+    run.go_on(tiny)
+
+
+@needs_groups
+@pytest.mark.stress
+def test_a_killed_run_is_continued_at_the_smoke_profile(smoke_study, tmp_path):
+    run = KilledRun(tmp_path, seeds=1)
+    for _ in range(2):
+        run.die_at_random(files=103)
+    run.go_on(smoke_study.results)
+
+
+# What is found
+
+
+def test_the_small_teacher_teaches_the_missing_class_and_the_large_one_does_not(smoke_study):
+    table = smoke_study.missing_class()
+    assert len(table) == 10 * 3 * 2 and not table.isna().any().any()
+    mean = 100 * table.groupby("teacher")["accuracy_missing"].mean()
+    assert mean["small"] - mean["large"] >= 30
+    assert table["accuracy"].between(0.6, 0.99).all() and table["validation_last"].gt(0.6).all()
+    assert (table["validation_best"] >= table["validation_last"]).all()
+
+
+def test_the_response_is_what_it_should_be(smoke_study):
+    table = smoke_study.response().set_index(["split", "teacher", "temperature"]).sort_index()
+    assert (table["accuracy"] > 0.85).all() and table["entropy"].between(0, math.log(10)).all()
+    for split in ("train", "validation", "test"):
+        for teacher in ("small", "large"):
+            entropies = table.loc[(split, teacher), "entropy"]
+            assert entropies.is_monotonic_increasing, "a higher temperature flattens"
+        assert (table.loc[(split, "small"), "entropy"] > table.loc[(split, "large"), "entropy"]).all()
+
+
+def test_soft_labels_are_those_of_five_sixes(smoke_study):
+    table, images = smoke_study.soft_labels(), smoke_study.images()
+    sums = table.groupby(["teacher", "example"])["probability"].sum()
+    assert len(sums) == 10 and sums.to_numpy() == pytest.approx(1, abs=1e-5)
+    assert set(images["label"]) == {6} and set(images["index"]) == set(table["index"]) and len(images) == 5
+    assert images["pixels"].map(bytes.fromhex).map(len).eq(64).all()
+
+
+def test_both_claims_are_reproduced_on_the_digits(smoke_study):
+    found = claims.verdicts(lambda name: records.load(name, smoke_study.results), "smoke", ("digits",))
+    assert found.set_index("claim")["verdict"].to_dict() == {
+        "entropy-gap": "reproduced",
+        "missing-class-gap": "reproduced",
+    }
+    assert (found["seeds"] == 1).all() and found[["low", "high"]].isna().all().all()
