@@ -151,7 +151,8 @@ def verdicts(load: Callable[[str], pd.DataFrame], profile: str, datasets: tuple[
         for dataset in datasets:
             chosen = table.query("profile == @profile and dataset == @dataset and training == 'equal'")
             row = {"claim": claim.id, "section": claim.section, "dataset": dataset, "statement": claim.statement}
-            if set(chosen["teacher"]) >= {"small", "large"}:
+            seeds = [set(chosen.loc[chosen["teacher"] == teacher, "seed"]) for teacher in ("small", "large")]
+            if seeds[0] & seeds[1]:
                 found = claim.decide(chosen)
                 i = found["interval"]
                 row |= {"verdict": found["verdict"], "estimate": i.estimate, "low": i.low, "high": i.high}

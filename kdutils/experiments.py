@@ -6,6 +6,7 @@ second call runs nothing.
 """
 
 import itertools
+import functools
 import json
 import multiprocessing
 import os
@@ -342,6 +343,8 @@ class Study:
         except OSError as error:
             raise UserError(f"{folder}: cannot write to the cache: {error.strerror}; set KDUTILS_CACHE") from None
         with FileLock(folder / ".lock"):
+            for path in folder.glob(".*.tmp"):  # of a killed run, where what it wrote is not wanted again
+                path.unlink()
             if self.compute == "always" and run_key not in self._afresh:
                 for path in folder.glob("*.safetensors"):
                     path.unlink()
@@ -643,8 +646,12 @@ def student_path(member: StudentProtocol) -> Path:
 def multiply_adds(protocol: TeacherProtocol | StudentProtocol, epochs: int) -> float:
     """Multiply-adds of a run's training, a backward pass counted as two forward ones."""
     size = protocol.train_size or FULL_SIZE[protocol.dataset]
-    model = create_model(protocol.dataset, protocol.role)
-    return 3.0 * count_multiply_adds(model, protocol.dataset) * size * epochs
+    return 3.0 * _multiply_adds(protocol.dataset, protocol.role) * size * epochs
+
+
+@functools.cache
+def _multiply_adds(dataset: str, role: str) -> int:
+    return count_multiply_adds(create_model(dataset, role), dataset)
 
 
 def status(studies: Iterable[Study]) -> pd.DataFrame:

@@ -320,9 +320,12 @@ def test_the_commit_is_a_commit():
         ),
         (["/x/kdutils/__main__.py", "run", "--results=/home/somebody/out"], "python -m kdutils run --results=out"),
         (["/x/kdutils/__main__.py", "run", "--results=~/out"], "python -m kdutils run --results=out"),
-        (["/x/kdutils/__main__.py", "run", "--results", "_build/results"], "python -m kdutils run --results _build/results"),
+        (
+            ["/x/kdutils/__main__.py", "run", "--results", "_build/results"],
+            "python -m kdutils run --results _build/results",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_command_names_no_folder_of_this_machine(monkeypatch, arguments, expected):
     monkeypatch.setattr(sys, "argv", arguments)
     assert records.command() == expected

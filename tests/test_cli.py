@@ -1,0 +1,130 @@
+"""The command line: what it names, what it refuses, and that a refusal costs and makes nothing."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from kdutils import data
+from kdutils.experiments import ARTEFACTS
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    """Run `python -m kdutils …` in this process; returns its exit code, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["kdutils", *map(str, arguments)])
+        code = 0
+        try:
+            runpy.run_module("kdutils", run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            code = end.code or 0
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with no data, no cache and no records; reading data, or the network, is an error."""
+
+    def fail(*args):
+        raise AssertionError("data was read")
+
+    monkeypatch.setattr(data, "_official", fail)
+    for name in ("KDUTILS_DATA", "KDUTILS_CACHE", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_list_names_everything(bare, call):
+    code, out, err = call("list")
+    assert code == 0 and err == ""
+    named = {line.split()[0]: line for line in out.splitlines()}
+    assert named.keys() == ARTEFACTS.keys() >= {"fig3", *(f"table{n}" for n in range(1, 8))}
+    for name, artefact in ARTEFACTS.items():
+        assert artefact.title in named[name] and all(d in named[name] for d in artefact.datasets)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "tabel4"], "unknown table or figure 'tabel4' (did you mean 'table4'?); allowed: table1, "),
+        (["run", "table4", "fig33"], "unknown table or figure 'fig33' (did you mean 'fig3'?)"),
+        (["run", "table4", "all"], "unknown table or figure 'all'"),
+        (["run", "table4", "--profile", "somke"], "unknown profile 'somke' (did you mean 'smoke'?)"),
+        (["status", "--profile", "papre"], "unknown profile 'papre' (did you mean 'paper'?)"),
+        (["run", "table4", "--datasets", "minst"], "unknown dataset 'minst' (did you mean 'mnist'?)"),
+        (["status", "--datasets", "digit"], "unknown dataset 'digit' (did you mean 'digits'?)"),
+        (["run", "table4", "--datasets", "cifar10"], "table4 is not shown for cifar10; allowed: mnist, digits"),
+        (["run", "table4", "--datasets"], "expected at least one argument"),
+        (["run", "table4", "--device", "cpuu"], "unknown device 'cpuu' (did you mean 'cpu'?)"),
+        (["run", "table4", "--device", "cuda:64"], "device 'cuda:64' is not there"),
+        (["status", "--device", "cuda:64"], "device 'cuda:64' is not there"),
+        (["run", "table4", "--seeds", "many"], "invalid int value: 'many'"),
+        (["run", "table4", "--seeds", "-1"], "seeds must be a whole number from 0"),
+        (["run", "table4", "--results", __file__], "results must be a folder"),
+        (["run"], "the following arguments are required: ARTEFACT"),
+        (["rum"], "invalid choice: 'rum'"),
+        ([], "the following arguments are required: command"),
+        (["list", "--sedes", "3"], "unrecognized arguments: --sedes 3"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_is_refused_in_one_line(bare, call, arguments, message):
+    code, out, err = call(*arguments)
+    assert code == 2 and out == ""
+    assert err.startswith("error: ") and err.endswith("\n") and err.count("\n") == 1
+    assert message in err and "Traceback" not in err
+    assert list(bare.rglob("*")) == [], "a refused command left something behind"
+
+
+def test_status_needs_no_data(bare, call):
+    code, out, err = call("status", "--results", bare / "none")
+    assert code == 0 and err == ""
+    rows = [line.split() for line in out.splitlines()[1:]]
+    assert {row[0] for row in rows} >= {"table4", "table5", "table6", "fig3"}
+    assert {row[1] for row in rows} == {"smoke", "cpu", "paper"}
+    table4 = {(row[1], row[2]): row for row in rows if row[0] == "table4"}
+    assert table4["smoke", "digits"][3:5] == ["0", "60"]
+    assert all(row[3] == "0" and int(row[4]) > 0 for row in rows)
+    assert list(bare.rglob("*")) == []
+
+
+def test_status_reads_the_records(smoke_study, call):
+    code, out, err = call("status", "--profile", "smoke", "--datasets", "digits", "--results", smoke_study.results)
+    assert code == 0 and err == ""
+    rows = {line.split()[0]: line.split()[3:5] for line in out.splitlines()[1:]}
+    assert rows["table2"] == rows["table3"] == rows["fig3"] == ["2", "0"] and rows["table4"] == ["60", "0"]
+
+
+def test_run_does_nothing_twice(smoke_study, call, monkeypatch):
+    before = {path.name: path.read_bytes() for path in Path(smoke_study.results).glob("*.csv")}
+    arguments = ["--profile", "smoke", "--datasets", "digits", "--device", "cpu", "--results", smoke_study.results]
+    code, out, _ = call("run", "table4", "fig3", "table1", *arguments)
+    assert code == 0
+    assert "table4: 60 rows recorded" in out and "fig3: 18 rows recorded" in out
+    assert "table1: exact, nothing to run" in out
+    assert {path.name: path.read_bytes() for path in Path(smoke_study.results).glob("*.csv")} == before
+
+
+def test_help_is_no_mistake(call):
+    code, out, err = call("run", "--help")
+    assert code == 0 and "--afresh" in out and err == ""
+
+
+def test_a_run_that_diverges_exits_with_one(call, monkeypatch):
+    from kdutils.experiments import Study
+
+    def diverge(self):
+        raise FloatingPointError("teacher 0123 diverged in epoch 1")
+
+    monkeypatch.setattr(Study, "missing_class", diverge)
+    assert call("run", "table4", "--profile", "smoke", "--datasets", "digits") == (
+        1,
+        "",
+        "failed: teacher 0123 diverged in epoch 1\n",
+    )
