@@ -172,7 +172,7 @@ def projections(points: pd.DataFrame, datasets: list[str], class_names: dict) ->
                     label=class_names[dataset][c],
                 )
             axis.set_title(title, fontsize="medium")
-            axis.set(aspect="equal", adjustable="datalim", xlabel="first axis [logit units]", ylabel="second axis")
+            axis.set(aspect="equal", adjustable="datalim", xlabel="first axis [activation units]", ylabel="second axis")
             axis.legend(fontsize="small", markerscale=1.6, title="class", title_fontsize="small")
     return figure
 
