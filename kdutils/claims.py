@@ -79,7 +79,7 @@ def _missing_class_gap(table: pd.DataFrame) -> dict:
     overall = interval(gaps.groupby("seed").mean())
     ahead = float((gaps.groupby(["missing_class", "temperature"]).mean() > 0).mean())
     large = 100 * float(table.loc[table["teacher"] == "large", "accuracy_missing"].mean())
-    wide_enough = overall.estimate >= GAP_POINTS and not overall.low < 0
+    wide_enough = overall.estimate >= GAP_POINTS and not overall.low <= 0
     passed = [wide_enough, ahead >= CELL_SHARE, large <= LARGE_CEILING]
     verdict = "reproduced" if all(passed) else "partly" if overall.estimate > 0 and any(passed) else "not reproduced"
     detail = f"small ahead in {ahead:.0%} of cells; large teacher's mean {large:.1f} %"

@@ -5,8 +5,8 @@ missing where that was asked for. Everything is found by key: a teacher is train
 second call runs nothing.
 """
 
-import itertools
 import functools
+import itertools
 import json
 import multiprocessing
 import os
@@ -303,12 +303,14 @@ class Study:
     def missing(self, name: str) -> list:
         """The runs of "missing_class", or of one of `TEACHER_TABLES`, that the records lack."""
         table = records.load(name, self.results)
-        have = set(zip(table["profile"], table["run"], strict=True))
+        table = table[table["profile"] == self.profile]
         if name == "missing_class":
-            return [r for r in self.missing_class_runs() if (self.profile, key(r.protocol)) not in have]
+            have = set(table["run"])
+            return [r for r in self.missing_class_runs() if key(r.protocol) not in have]
+        # A teacher's key does not hold its number of epochs, and two trainings may be one run.
+        have = set(zip(table["training"], table["run"], table["epochs"], strict=True))
         runs = [r for r in self.teacher_runs() if name != "soft_labels" or r.dataset in ("mnist", "digits")]
-        with_epochs = set(zip(table["profile"], table["training"], table["run"], strict=True))
-        return [r for r in runs if (self.profile, r.training, key(r.protocol)) not in with_epochs]
+        return [r for r in runs if (r.training, key(r.protocol), r.epochs) not in have]
 
     # ---------------------------------------------------------------- what is run
 
@@ -414,6 +416,7 @@ class Study:
                 {
                     **identity,
                     "split": split,
+                    "epochs": run.epochs,
                     "classes": " ".join(map(str, drawn)),
                     "ratio": ratio(tuple(drawn)),
                     "ratio_all_triples": statistics.fmean(map(ratio, itertools.combinations(range(10), 3))),
@@ -438,7 +441,14 @@ class Study:
         records.add(
             "soft_labels",
             [
-                {**identity, "example": n, "class": c, "index": index, "probability": float(soft[n, c])}
+                {
+                    **identity,
+                    "epochs": run.epochs,
+                    "example": n,
+                    "class": c,
+                    "index": index,
+                    "probability": float(soft[n, c]),
+                }
                 for n, index in enumerate(chosen)
                 for c in range(soft.shape[1])
             ],

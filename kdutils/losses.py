@@ -115,7 +115,7 @@ def _class_indices(labels: Tensor, shape: torch.Size, num_classes: int) -> Tenso
         raise UserError(
             f"labels must be integers for examples {tuple(shape)}; got {labels.dtype} {tuple(labels.shape)}"
         )
-    if labels.device.type == "cpu" and not torch.compiler.is_compiling():
-        if ((labels < 0) | (labels >= num_classes)).any():
-            raise UserError(f"labels must lie in 0..{num_classes - 1}; got {int(labels.min())}..{int(labels.max())}")
+    readable = labels.device.type == "cpu" and not torch.compiler.is_compiling()  # elsewhere a look would wait
+    if readable and ((labels < 0) | (labels >= num_classes)).any():
+        raise UserError(f"labels must lie in 0..{num_classes - 1}; got {int(labels.min())}..{int(labels.max())}")
     return labels.long().expand(shape)
