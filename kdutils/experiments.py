@@ -54,7 +54,7 @@ from kdutils.training import (
 )
 
 COMPUTE = ("never", "missing", "always")
-TEACHER_TABLES = ("response", "soft_labels", "scatter")  # what `Study.measure_teacher` records
+TEACHER_TABLES = ("response", "history", "soft_labels", "scatter")  # what `Study.measure_teacher` records
 PROJECTED = 300  # images of each of three classes in a penultimate-layer projection (section 4.3)
 EXAMPLE_CLASS, EXAMPLES = 6, 5  # Tables 2-3: five images of digit 6; ours are the test set's first five
 
@@ -200,6 +200,10 @@ class Study:
     def response(self) -> pd.DataFrame:
         """Figure 3 and section 3.3: mean entropy, confidence and variance of each teacher's response at each T."""
         return self._table("response", self.ensure_teachers)
+
+    def history(self) -> pd.DataFrame:
+        """Each teacher after each epoch: training loss, accuracies, and entropy and confidence at T = 9 on the test set."""
+        return self._table("history", self.ensure_teachers)
 
     def soft_labels(self) -> pd.DataFrame:
         """Tables 2-3: soft labels of five test images at T = 9."""
@@ -390,14 +394,37 @@ class Study:
                 )
         self._record_examples(run, identity, found.test, sets["test"])
         self._record_projection(run, identity, found, labels)
+        self._record_history(run, identity, labels)
+        records.add("response", rows, self.results)
+
+    def _record_history(self, run: TeacherRun, identity: dict, labels: dict) -> None:
+        """Record the teacher after each epoch, and in runs.csv what all of them took."""
+        rows = []
+        for epoch in range(1, run.epochs + 1):
+            then = load_response(run.protocol, epoch)
+            if then is None:  # lost from the cache: not worth training again
+                continue
+            rows.append(
+                {
+                    **identity,
+                    "epoch": epoch,
+                    "epochs": run.epochs,
+                    "loss": float(then.loss),
+                    "validation": float((then.validation.argmax(1) == labels["validation"]).float().mean()),
+                    "accuracy": float((then.test.argmax(1) == labels["test"]).float().mean()),
+                    "entropy": float(response.entropy(then.test, TABLE_TEMPERATURE).mean()),
+                    "confidence": float(
+                        response.confidence_labels(then.test, labels["test"], TABLE_TEMPERATURE).mean()
+                    ),
+                    "seconds": float(then.seconds),
+                }
+            )
+        records.add("history", rows, self.results)
         known = self.runs()
         # Two training protocols may stand for one run, cut at different epochs: the longer one is what was run.
         if not (known.loc[known["run"] == identity["run"], "epochs"] > run.epochs).any():
-            epochs = (load_response(run.protocol, e) for e in range(1, run.epochs + 1))
-            times = [float(e.seconds) for e in epochs if e is not None]  # an earlier epoch is not worth training again
-            seconds = run.epochs * sum(times) / len(times)
+            seconds = run.epochs * statistics.fmean(row["seconds"] for row in rows)
             records.add_runs([(run.protocol, run.epochs, seconds)], self._device, self.results)
-        records.add("response", rows, self.results)
 
     def _record_projection(self, run: TeacherRun, identity: dict, found: Response, labels: dict) -> None:
         """Project three classes drawn by the seed, the same for every teacher, and measure their scatter."""

@@ -89,6 +89,34 @@ def entropy_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
     return figure
 
 
+def entropy_history(table: pd.DataFrame, datasets: list[str]) -> Figure:
+    """Mean entropy at T = 9 on the test set after each epoch, one panel a data set, a thin line a seed.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Records "history" of one training protocol.
+    datasets : list of str
+        The panels, in order.
+    """
+    figure, axes = plt.subplots(1, len(datasets), figsize=(max(4.6, 3.4 * len(datasets)), 3.4), squeeze=False)
+    for axis, dataset in zip(axes[0], datasets, strict=True):
+        rows = table[table["dataset"] == dataset]
+        if rows.empty:
+            not_yet(axis, TITLES[dataset])
+            continue
+        for (teacher, seed), line in rows.groupby(["teacher", "seed"], sort=False):
+            label = teacher if seed == rows["seed"].min() else None
+            axis.plot(
+                line["epoch"], line["entropy"], "-o", color=COLOURS[teacher], markersize=4, linewidth=1.2, label=label
+            )
+        axis.set(title=TITLES[dataset], xlabel="epoch", ylim=(0, 2.45))
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.legend(title="teacher", fontsize="small", title_fontsize="small", loc="lower left")
+    axes[0, 0].set_ylabel("mean entropy at T = 9 [nats]")
+    return figure
+
+
 def missing_class_maps(ours: pd.DataFrame, published: pd.DataFrame, datasets: list[str], class_names: dict) -> Figure:
     """Tables 4-6 as heat maps: classes by temperatures; the published above ours, the small teacher left of the large.
 

@@ -31,6 +31,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 IDENTITY = {
     "missing_class": ["profile", "dataset", "training", "teacher", "seed", "missing_class", "temperature", "run"],
     "response": ["profile", "dataset", "training", "teacher", "seed", "split", "temperature", "run"],
+    "history": ["profile", "dataset", "training", "teacher", "seed", "epoch", "run"],
     "soft_labels": ["profile", "dataset", "training", "teacher", "seed", "example", "class", "run"],
     "scatter": ["profile", "dataset", "training", "teacher", "seed", "split", "run"],
     "projection": ["profile", "dataset", "training", "teacher", "seed", "split", "class", "example", "run"],
@@ -44,6 +45,7 @@ VALUES = {
         *("batch_size", "epochs", "accuracy", "entropy", "confidence"),
         *("row", "row_all", "row_normalised", "column", "column_all", "column_normalised"),
     ],
+    "history": ["epochs", "loss", "validation", "accuracy", "entropy", "confidence", "seconds"],
     "soft_labels": ["epochs", "index", "probability"],
     "scatter": ["epochs", "classes", "ratio", "ratio_all_triples"],
     "projection": ["x", "y"],
@@ -73,7 +75,7 @@ def load(name: str, results: str | Path = "") -> pd.DataFrame:
     Parameters
     ----------
     name : str
-        "missing_class", "response", "soft_labels", "scatter", "projection", "images" or "runs". Accuracies are fractions in [0, 1], entropies
+        One of `IDENTITY`: "missing_class", "response", "history", "soft_labels", …, "runs". Accuracies are fractions in [0, 1], entropies
         nats, `seconds` wall-clock.
     results : path, optional
         The folder; by default the book's.
