@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
                 print(f"{name}: exact, nothing to run")
             continue
         study.datasets = wanted
-        table = getattr(study, ARTEFACTS[name].records[0])()
+        table = getattr(study, ARTEFACTS[name].records)()
         print(f"{name}: {len(table)} rows recorded at profile {study.profile} for {', '.join(wanted)}")
 
 

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,31 +61,24 @@ EXAMPLE_CLASS, EXAMPLES = 6, 5  # Tables 2-3: five images of digit 6; ours are t
 
 @dataclass(frozen=True)
 class Artefact:
-    """A table or figure of the paper: which records it is drawn from, and for which data sets."""
+    """A table or figure of the paper: the records that it is drawn from ("": none), and for which data sets."""
 
     title: str
-    records: tuple[str, ...]
-    datasets: tuple[str, ...]
-    notebook: str
+    records: str = ""
+    datasets: tuple[str, ...] = ()
 
 
 #: The digits join each artefact as the data set that needs no download; the paper does not have them.
 ARTEFACTS = {
-    "table1": Artefact("Label-smoothing labels (exact, nothing to run)", (), (), "03_response_based_techniques"),
-    "table2": Artefact(
-        "Soft labels of the small teacher", ("soft_labels",), ("mnist", "digits"), "03_response_based_techniques"
-    ),
-    "table3": Artefact(
-        "Soft labels of the large teacher", ("soft_labels",), ("mnist", "digits"), "03_response_based_techniques"
-    ),
-    "fig3": Artefact("Mean entropy of the response against T", ("response",), NAMES, "04_1_similarity_information"),
-    "table4": Artefact("Missing class, MNIST", ("missing_class",), ("mnist", "digits"), "04_1_similarity_information"),
-    "table5": Artefact(
-        "Missing class, Fashion-MNIST", ("missing_class",), ("fashion_mnist",), "04_1_similarity_information"
-    ),
-    "table6": Artefact("Missing class, CIFAR-10", ("missing_class",), ("cifar10",), "04_1_similarity_information"),
-    "fig5": Artefact("Penultimate-layer projections", ("scatter",), NAMES, "04_3_penultimate_layer"),
-    "table7": Artefact("Networks and their parameters (exact, nothing to run)", (), (), "03_response_based_techniques"),
+    "table1": Artefact("Label-smoothing labels (exact, nothing to run)"),
+    "table2": Artefact("Soft labels of the small teacher", "soft_labels", ("mnist", "digits")),
+    "table3": Artefact("Soft labels of the large teacher", "soft_labels", ("mnist", "digits")),
+    "fig3": Artefact("Mean entropy of the response against T", "response", NAMES),
+    "table4": Artefact("Missing class, MNIST", "missing_class", ("mnist", "digits")),
+    "table5": Artefact("Missing class, Fashion-MNIST", "missing_class", ("fashion_mnist",)),
+    "table6": Artefact("Missing class, CIFAR-10", "missing_class", ("cifar10",)),
+    "fig5": Artefact("Penultimate-layer projections", "scatter", NAMES),
+    "table7": Artefact("Networks and their parameters (exact, nothing to run)"),
 }
 
 
@@ -344,10 +337,7 @@ class Study:
         """The teacher's response after its last epoch, trained now unless it is in the cache."""
         run_key = key(run.protocol)
         folder = teacher_folder(run.protocol)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{folder}: cannot write to the cache: {error.strerror}; set KDUTILS_CACHE") from None
+        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
             for path in folder.glob(".*.tmp"):  # of a killed run, where what it wrote is not wanted again
                 path.unlink()
@@ -622,23 +612,15 @@ def _start_worker(parent: int) -> None:
 
 
 def _run_fleets(fleets: list, teachers: dict, device: torch.device, root, afresh: bool, pool: Executor | None):
-    """Yield (members, students) as fleets end; with a pool, a few are always queued ahead."""
+    """Yield (members, students) as fleets end."""
     wanted = lambda members: {k: teachers[k] for k in {(m.teacher, m.teacher_epoch) for m in members}}
     if pool is None:
         for members in fleets:
             yield members, run_fleet(members, wanted(members), str(device), root, afresh)
         return
-    waiting: dict[Future, list] = {}
-    queue = iter(fleets)
-    while True:
-        for members in queue:
-            waiting[pool.submit(run_fleet, members, wanted(members), str(device), root, afresh)] = members
-            if len(waiting) >= 8:
-                break
-        if not waiting:
-            return
-        for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-            yield waiting.pop(future), future.result()
+    jobs = {pool.submit(run_fleet, members, wanted(members), str(device), root, afresh): members for members in fleets}
+    for job in as_completed(jobs):
+        yield jobs[job], job.result()
 
 
 def run_fleet(
@@ -706,11 +688,11 @@ def status(studies: Iterable[Study]) -> pd.DataFrame:
         for name, artefact in ARTEFACTS.items():
             for dataset in (d for d in study.datasets if d in artefact.datasets):
                 one = Study(study.profile, [dataset], study.seeds, "never", study.device, study.results)
-                wanted = one.missing_class_runs() if "missing_class" in artefact.records else one.teacher_runs()
-                lacking = one.missing(artefact.records[0])
+                wanted = one.missing_class_runs() if artefact.records == "missing_class" else one.teacher_runs()
+                lacking = one.missing(artefact.records)
                 teachers = {(key(r.protocol), r.epochs): r for r in lacking if isinstance(r, TeacherRun)}
                 seconds = 0.0
-                if "missing_class" in artefact.records:
+                if artefact.records == "missing_class":
                     teachers = {(key(r.teacher.protocol), r.teacher.epochs): r.teacher for r in lacking}
                     if lacking:
                         macs = multiply_adds(lacking[0].protocol, lacking[0].protocol.epochs)

@@ -326,6 +326,22 @@ def missing_class_summary(ours: pd.DataFrame, published: pd.DataFrame, caption: 
     return Table(pd.DataFrame(rows).fillna("–"), caption, name)
 
 
+def contrast_table(response: pd.DataFrame, missing: pd.DataFrame, caption: str, name: str) -> Table:
+    """Each pair of teachers' mean entropy at T = 9 beside their students' accuracy on the missing class there."""
+    rows = []
+    where = ["dataset", "training", "teacher"]
+    entropy = response[(response["split"] == "test") & (response["temperature"] == 9)].groupby(where)["entropy"].mean()
+    learned = 100 * missing[missing["temperature"] == 9].groupby(where)["accuracy_missing"].mean()
+    for dataset, training in missing.groupby(["dataset", "training"], sort=False).groups:
+        row = {"data": TITLES[dataset], "training": training}
+        for teacher in ("small", "large"):
+            row[f"{teacher}: entropy [nats]"] = f"{entropy.get((dataset, training, teacher), np.nan):.2f}"
+        for teacher in ("small", "large"):
+            row[f"{teacher}: missing class [%]"] = f"{learned.get((dataset, training, teacher), np.nan):.1f}"
+        rows.append(row)
+    return Table(pd.DataFrame(rows), caption, name)
+
+
 def soft_label_summary(ours: pd.DataFrame, published: pd.DataFrame) -> Table:
     """Mean entropy and confidence label of the five images of Tables 2-3, each row scaled to sum to one."""
     rows = []
