@@ -1,0 +1,62 @@
+"""The committed records: complete where they claim to be, traceable to a protocol, and what README.md says of them."""
+
+import hashlib
+import json
+
+import pytest
+from conftest import ROOT, load_book_builder
+
+from kdutils import protocols, published, records
+from kdutils.claims import DATASETS
+from kdutils.experiments import TEACHER_TABLES, StudentRun, Study
+
+RUN_TABLES = ("missing_class", *TEACHER_TABLES, "projection")
+
+
+def test_every_run_is_the_hash_of_its_protocol() -> None:
+    runs = records.load("runs")
+    for run, text in zip(runs["run"], runs["protocol"], strict=True):
+        assert hashlib.sha256(text.encode()).hexdigest()[:16] == run
+        assert json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")) == text
+
+
+@pytest.mark.parametrize("name", RUN_TABLES)
+def test_every_measurement_has_its_run(name: str) -> None:
+    table = records.load(name)
+    assert set(table["run"]) <= set(records.load("runs")["run"])
+    assert not table.drop(columns="run").isna().any().any()
+    assert not table.duplicated(records.IDENTITY[name]).any()
+
+
+@pytest.mark.parametrize("name", [n for n in RUN_TABLES if n != "projection"])
+def test_mnist_is_complete_for_seed_0_under_both_trainings(name: str) -> None:
+    assert Study("paper", ["mnist"], 1).missing(name) == []
+
+
+def test_recorded_protocols_are_those_of_their_profile() -> None:
+    """A record keeps its place only while the protocol it stands for is the one that `kdutils` would run."""
+    table = records.load("missing_class")
+    for profile, of in table.groupby("profile"):
+        datasets, seeds = sorted(set(of["dataset"])), int(of["seed"].max()) + 1
+        runs: list[StudentRun] = Study(profile, datasets, seeds).missing_class_runs()
+        assert set(of["run"]) <= {protocols.key(r.protocol) for r in runs}
+
+
+def test_accuracies_are_fractions_and_published_ones_percent() -> None:
+    table = records.load("missing_class")
+    for column in ("accuracy_missing", "accuracy", "validation_best", "validation_last"):
+        assert table[column].between(0, 1).all()
+    assert (table["validation_best"] >= table["validation_last"]).all()
+    assert published.load("missing_class")["accuracy"].max() > 1
+
+
+def test_small_teacher_teaches_mnist_digits_never_seen_and_the_large_one_hardly() -> None:
+    table = records.load("missing_class").query("profile == 'paper' and dataset == 'mnist' and training == 'equal'")
+    means = 100 * table.groupby("teacher")["accuracy_missing"].mean()
+    assert means["small"] - means["large"] > 30
+
+
+def test_readme_states_the_verdicts_of_the_records() -> None:
+    builder = load_book_builder()
+    text = (ROOT / "README.md").read_text().split(builder.FRONT[0])[1].split(builder.FRONT[1])[0]
+    assert text.strip() == builder.verdicts("paper", list(DATASETS)).strip(), "run: python book/build.py front"
