@@ -137,7 +137,7 @@ def verdicts(profile: str, datasets: list[str], results: Path | str = "") -> str
     from kdutils.experiments import Study
 
     found = Study(profile, datasets, results=str(results)).verdicts()
-    return plots.verdict_table(found, "", "").markdown() + "\n"
+    return plots.verdict_matrix(found).markdown() + "\n"
 
 
 def write_front() -> None:

@@ -296,6 +296,23 @@ def verdict_table(verdicts: pd.DataFrame, caption: str, name: str) -> Table:
     return Table(pd.DataFrame(rows), caption, name)
 
 
+def verdict_matrix(verdicts: pd.DataFrame) -> Table:
+    """Claims by data sets: each verdict with its estimate and interval; one row a claim."""
+    rows = []
+    for (statement, section), of in verdicts.groupby(["statement", "section"], sort=False):
+        row = {"claim": f"{statement} ({section})"}
+        for v in of.itertuples():
+            cell = f"**{v.verdict}**"
+            if pd.notna(v.estimate):
+                cell += f": {v.estimate:+.2f} {v.unit}"
+                cell += (
+                    f" [{v.low:+.2f}, {v.high:+.2f}]" if pd.notna(v.low) else f", {v.seeds} seed{'s' * (v.seeds > 1)}"
+                )
+            row[TITLES[v.dataset]] = cell
+        rows.append(row)
+    return Table(pd.DataFrame(rows), "Verdicts, with small less large", "verdicts")
+
+
 def entropy_table(table: pd.DataFrame, caption: str, name: str) -> Table:
     """Accuracy, entropy at each T, and confidence at T = 9, a row for each teacher; means over seeds."""
     rows = []
