@@ -233,9 +233,10 @@ class Study:
         table : DataFrame
             The records that are shown; if it is empty the line says that nothing has been run yet.
         """
-        command = f"`python -m kdutils run {artefact} --profile {self.profile} --datasets {' '.join(self.datasets)}`"
+        datasets = [d for d in self.datasets if d in ARTEFACTS[artefact].datasets]
+        command = f"`python -m kdutils run {artefact} --profile {self.profile} --datasets {' '.join(datasets)}`"
         if table.empty:
-            return f"*Not yet run at profile {self.profile} for {', '.join(self.datasets)}.* To run it: {command}"
+            return f"*Not yet run at profile {self.profile} for {', '.join(datasets)}.* To run it: {command}"
         runs = self.runs()
         runs = runs[runs["run"].isin(table["run"])]
         seeds = table["seed"].nunique()

@@ -53,6 +53,15 @@ def not_yet(axis: plt.Axes, title: str) -> None:
     axis.grid(False)
 
 
+def _panels(datasets: list[str]) -> tuple[Figure, list[plt.Axes]]:
+    """One panel a data set, two in a row at most, so that a phone shows them large enough."""
+    columns, rows = min(2, len(datasets)), -(-len(datasets) // 2)
+    figure, axes = plt.subplots(rows, columns, figsize=(max(5.0, 4.2 * columns), 3.5 * rows), squeeze=False)
+    for spare in axes.flat[len(datasets) :]:
+        spare.set_axis_off()
+    return figure, list(axes.flat[: len(datasets)])
+
+
 def entropy_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
     """Figure 3: mean entropy on the test set against T, one panel a data set, a band for the range over seeds.
 
@@ -63,11 +72,9 @@ def entropy_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
     datasets : list of str
         The panels, in order.
     """
-    figure, axes = plt.subplots(
-        1, len(datasets), figsize=(max(4.6, 3.4 * len(datasets)), 3.6), sharey=True, squeeze=False
-    )
+    figure, axes = _panels(datasets)
     table = table[table["split"] == "test"]
-    for axis, dataset in zip(axes[0], datasets, strict=True):
+    for axis, dataset in zip(axes, datasets, strict=True):
         rows = table[table["dataset"] == dataset]
         if rows.empty:
             not_yet(axis, TITLES[dataset])
@@ -85,7 +92,7 @@ def entropy_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
             title=TITLES[dataset], xlabel="temperature T", ylim=(0, 2.45), xticks=sorted(rows["temperature"].unique())
         )
         axis.legend(title="teacher, training", fontsize="small", title_fontsize="small", loc="lower right")
-    axes[0, 0].set_ylabel("mean entropy [nats]\n(dashed: uniform, ln 10)")
+    axes[0].set_ylabel("mean entropy [nats]\n(dashed: uniform, ln 10)")
     return figure
 
 
@@ -99,8 +106,8 @@ def entropy_history(table: pd.DataFrame, datasets: list[str]) -> Figure:
     datasets : list of str
         The panels, in order.
     """
-    figure, axes = plt.subplots(1, len(datasets), figsize=(max(4.6, 3.4 * len(datasets)), 3.4), squeeze=False)
-    for axis, dataset in zip(axes[0], datasets, strict=True):
+    figure, axes = _panels(datasets)
+    for axis, dataset in zip(axes, datasets, strict=True):
         rows = table[table["dataset"] == dataset]
         if rows.empty:
             not_yet(axis, TITLES[dataset])
@@ -113,7 +120,7 @@ def entropy_history(table: pd.DataFrame, datasets: list[str]) -> Figure:
         axis.set(title=TITLES[dataset], xlabel="epoch", ylim=(0, 2.45))
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.legend(title="teacher", fontsize="small", title_fontsize="small", loc="lower left")
-    axes[0, 0].set_ylabel("mean entropy at T = 9 [nats]")
+    axes[0].set_ylabel("mean entropy at T = 9 [nats]")
     return figure
 
 
@@ -139,6 +146,7 @@ def missing_class_maps(ours: pd.DataFrame, published: pd.DataFrame, datasets: li
         if s == "ours" or d in set(t["dataset"])
     ]
     figure, axes = plt.subplots(len(panels), 2, figsize=(8.5, 3.9 * len(panels)), squeeze=False)
+    figure.get_layout_engine().set(h_pad=0.12)
     for row, (dataset, source, table, value, scale) in zip(axes, panels, strict=True):
         for axis, teacher in zip(row, ("small", "large"), strict=True):
             title = f"{TITLES[dataset]}, {teacher} teacher, {source}"
@@ -279,21 +287,21 @@ def soft_label_table(
 def verdict_table(verdicts: pd.DataFrame, caption: str, name: str) -> Table:
     """Claims and verdicts (`Study.verdicts`), with estimate, 95 % interval and number of seeds."""
     rows = []
-    for v in verdicts.itertuples():
-        estimate = "" if pd.isna(v.estimate) else f"{v.estimate:+.2f} {v.unit}"
-        if pd.notna(v.low):
-            estimate += f" [{v.low:+.2f}, {v.high:+.2f}]"
-        rows.append(
-            {
-                "claim": f"{v.statement} ({v.section})",
-                "data": TITLES[v.dataset],
-                "verdict": f"**{v.verdict}**" + (" (provisional)" if 0 < v.seeds < 3 else ""),
-                "small less large": estimate,
-                "seeds": v.seeds or "",
-                "detail": "" if pd.isna(v.detail) else v.detail,
-            }
-        )
-    return Table(pd.DataFrame(rows), caption, name)
+    for statement, of in verdicts.groupby("statement", sort=False):
+        claim = f"{statement} ({of['section'].iloc[0]})"
+        done = of[of["verdict"] != NOT_YET]
+        for v in done.itertuples():
+            estimate = f"{v.estimate:+.2f} {v.unit}"
+            if pd.notna(v.low):
+                estimate += f" [{v.low:+.2f}, {v.high:+.2f}]"
+            verdict = f"**{v.verdict}**" + (" (provisional)" if v.seeds < 3 else "")
+            rows.append([claim, TITLES[v.dataset], verdict, estimate, v.seeds, v.detail])
+        waiting = [TITLES[d] for d in of["dataset"] if d not in set(done["dataset"])]
+        if waiting:
+            rows.append([claim, ", ".join(waiting), NOT_YET, "", "", ""])
+    return Table(
+        pd.DataFrame(rows, columns=["claim", "data", "verdict", "small less large", "seeds", "detail"]), caption, name
+    )
 
 
 def verdict_matrix(verdicts: pd.DataFrame) -> Table:
