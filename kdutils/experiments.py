@@ -246,6 +246,7 @@ class Study:
             f"{table['run'].nunique()} runs, {runs['seconds'].sum() / 60:,.0f} minutes in all",
             f"on {' and '.join(sorted(runs['device'].unique()))}",
             f"recorded {runs['date'].max()}",
+            *(f"{d} not yet run" for d in datasets if d not in set(table["dataset"])),
             command,
         ]
         return f"*{' · '.join(parts[:-1])}* · {parts[-1]}"
@@ -257,7 +258,9 @@ class Study:
         chosen = (table["profile"] == self.profile) & table["dataset"].isin(self.datasets)
         if self.seeds:
             chosen &= table["seed"] < self.seeds
-        return table[chosen].reset_index(drop=True)
+        # Equal training and the small teacher first, as tables show them.
+        order = [c for c in ("training", "teacher") if c in table]
+        return table[chosen].sort_values(order, ascending=False, kind="stable", ignore_index=True)
 
     # ---------------------------------------------------------------- what it takes
 

@@ -53,6 +53,11 @@ def not_yet(axis: plt.Axes, title: str) -> None:
     axis.grid(False)
 
 
+def _recorded(table: pd.DataFrame, datasets: list[str]) -> list[str]:
+    """The data sets that have records, or if none has, the first: one panel then says so."""
+    return [d for d in datasets if d in set(table["dataset"])] or datasets[:1]
+
+
 def _panels(datasets: list[str]) -> tuple[Figure, list[plt.Axes]]:
     """One panel a data set, two in a row at most, so that a phone shows them large enough."""
     columns, rows = min(2, len(datasets)), -(-len(datasets) // 2)
@@ -72,6 +77,7 @@ def entropy_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
     datasets : list of str
         The panels, in order.
     """
+    datasets = _recorded(table, datasets)
     figure, axes = _panels(datasets)
     table = table[table["split"] == "test"]
     for axis, dataset in zip(axes, datasets, strict=True):
@@ -106,6 +112,7 @@ def entropy_history(table: pd.DataFrame, datasets: list[str]) -> Figure:
     datasets : list of str
         The panels, in order.
     """
+    datasets = _recorded(table, datasets)
     figure, axes = _panels(datasets)
     for axis, dataset in zip(axes, datasets, strict=True):
         rows = table[table["dataset"] == dataset]
@@ -134,7 +141,7 @@ def missing_class_maps(ours: pd.DataFrame, published: pd.DataFrame, datasets: li
     published : DataFrame
         `kdutils.published.load("missing_class")`.
     datasets : list of str
-        Two rows of panels each, or one if the paper does not have the data set.
+        Two rows of panels each, or one if the paper does not have the data set or we have no records.
     class_names : dict
         From data set to its ten classes' names.
     """
@@ -143,7 +150,7 @@ def missing_class_maps(ours: pd.DataFrame, published: pd.DataFrame, datasets: li
         (d, s, t[t["dataset"] == d], value, scale)
         for d in datasets
         for s, (t, value, scale) in sources.items()
-        if s == "ours" or d in set(t["dataset"])
+        if d in set(t["dataset"]) or (s == "ours" and d not in set(published["dataset"]))
     ]
     figure, axes = plt.subplots(len(panels), 2, figsize=(8.5, 3.9 * len(panels)), squeeze=False)
     figure.get_layout_engine().set(h_pad=0.12)
@@ -181,12 +188,13 @@ def projections(points: pd.DataFrame, datasets: list[str], class_names: dict) ->
     points : DataFrame
         Records "projection" of one training protocol. Panels of one row share no scale: compare shapes, not sizes.
     datasets : list of str
-        Two rows of panels each: training images, then test images.
+        Two rows of panels each, training images, then test images; those without records are left out.
     class_names : dict
         From data set to its ten classes' names.
     """
-    panels = [(d, split) for d in datasets for split in ("train", "test")]
+    panels = [(d, split) for d in _recorded(points, datasets) for split in ("train", "test")]
     figure, axes = plt.subplots(len(panels), 2, figsize=(8.5, 3.6 * len(panels)), squeeze=False)
+    figure.get_layout_engine().set(h_pad=0.12)
     for row, (dataset, split) in zip(axes, panels, strict=True):
         for axis, teacher in zip(row, ("small", "large"), strict=True):
             chosen = points[
