@@ -69,6 +69,14 @@ def main(arguments: list[str] | None = None) -> None:
                 raise UserError(
                     f"{name} is not shown for {', '.join(datasets)}; allowed: {', '.join(ARTEFACTS[name].datasets)}"
                 )
+    needed: dict[str, None] = {}
+    for name, wanted in plan:
+        study.datasets = wanted
+        if wanted and (options.afresh or study.missing(ARTEFACTS[name].records)):
+            needed |= dict.fromkeys(wanted)
+    if needed:  # the last data set's absence must show before the first one's hours
+        study.datasets = list(needed)
+        study.prepare()
     for name, wanted in plan:
         if not wanted:
             if not ARTEFACTS[name].datasets:

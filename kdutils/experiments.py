@@ -315,7 +315,7 @@ class Study:
 
     # ---------------------------------------------------------------- what is run
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Find out before long work whether data, cache and records are there to be read and written."""
         for dataset in self.datasets:
             load_dataset(dataset, "test", self.root)
@@ -333,7 +333,7 @@ class Study:
         if self.compute == "always":
             runs = self.teacher_runs()
         if runs:
-            self._prepare()
+            self.prepare()
         for run in dict.fromkeys(runs):
             self.measure_teacher(run, self.train(run))
 
@@ -494,7 +494,7 @@ class Study:
         runs = self.missing_class_runs() if self.compute == "always" else self.missing("missing_class")
         if not runs:
             return
-        self._prepare()
+        self.prepare()
         afresh = self.compute == "always"
         # Teachers first, each once; students then read their logits from the cache.
         for teacher in dict.fromkeys(r.teacher for r in runs):

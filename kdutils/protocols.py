@@ -23,7 +23,6 @@ from kdutils.data import data_hash
 SCHEMA = 1
 TEMPERATURES = (3.0, 6.0, 9.0, 12.0, 15.0, 20.0)  # Tables 4-6
 ALPHA_KD = 0.99  # section 3.3
-ALPHA_LS = 0.6  # section 3.3
 TABLE_TEMPERATURE = 9.0  # Tables 2-3, section 4.2
 TEACHERS = ("small", "large")
 
@@ -124,7 +123,6 @@ PROFILES = {
     ),
     "cpu": Profile(
         name="cpu",
-        temperatures=TEMPERATURES,
         train_size={"mnist": 20_000, "fashion_mnist": 20_000, "cifar10": 5_000, "digits": None},
         teacher_epochs={"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "digits": 30},
         student_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 10, "digits": 60},

@@ -111,19 +111,36 @@ def test_run_does_nothing_twice(smoke_study, call, monkeypatch):
     assert {path.name: path.read_bytes() for path in Path(smoke_study.results).glob("*.csv")} == before
 
 
+def test_absent_data_of_the_last_dataset_show_before_the_first_one_trains(tmp_path, call, monkeypatch):
+    def official(name, root):
+        if name == "fashion_mnist":
+            raise data.DataError("fashion_mnist is not complete")
+        return read(name, root)
+
+    def train(*args, **options):
+        raise AssertionError("a teacher was trained")
+
+    read = data._official
+    monkeypatch.setattr(data, "_official", official)
+    monkeypatch.setattr("kdutils.experiments.train_teacher", train)
+    where = ["--profile", "smoke", "--datasets", "digits", "fashion_mnist", "--results", tmp_path]
+    code, _, err = call("run", "table4", "table5", *where)
+    assert code == 2 and err == "error: fashion_mnist is not complete\n"
+
+
 def test_help_is_no_mistake(call):
     code, out, err = call("run", "--help")
     assert code == 0 and "--afresh" in out and err == ""
 
 
-def test_a_run_that_diverges_exits_with_one(call, monkeypatch):
+def test_a_run_that_diverges_exits_with_one(tmp_path, call, monkeypatch):
     from kdutils.experiments import Study
 
     def diverge(self):
         raise FloatingPointError("teacher 0123 diverged in epoch 1")
 
     monkeypatch.setattr(Study, "missing_class", diverge)
-    assert call("run", "table4", "--profile", "smoke", "--datasets", "digits") == (
+    assert call("run", "table4", "--profile", "smoke", "--datasets", "digits", "--results", tmp_path) == (
         1,
         "",
         "failed: teacher 0123 diverged in epoch 1\n",
