@@ -11,7 +11,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-DATASETS = ("mnist", "fashion_mnist", "cifar10")  # the data sets that the paper's claims are about
+DATASETS = (
+    "mnist",
+    "fashion_mnist",
+    "cifar10",
+)  # the data sets that the paper's claims are about
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,20 @@ def interval(per_seed: pd.Series) -> Interval:
 def _small_minus_large(table: pd.DataFrame, keys: list[str], value: str) -> pd.Series:
     """Small less large of `value`, paired on `keys`; pairs of which one is missing are left out."""
     wide = table.pivot_table(index=keys, columns="teacher", values=value)
-    return (wide["small"] - wide["large"]).dropna() if {"small", "large"} <= set(wide) else pd.Series(dtype=float)
+    return (
+        (wide["small"] - wide["large"]).dropna()
+        if {"small", "large"} <= set(wide)
+        else pd.Series(dtype=float)
+    )
 
 
 ENTROPY_SHARE = 1.0  # of the temperatures at which the small teacher's mean entropy must be above the large one's
-GAP_POINTS = 30.0  # percentage points: small less large, mean over classes and temperatures
-CELL_SHARE = 0.95  # of the class-by-temperature cells in which the small teacher must be ahead
+GAP_POINTS = (
+    30.0  # percentage points: small less large, mean over classes and temperatures
+)
+CELL_SHARE = (
+    0.95  # of the class-by-temperature cells in which the small teacher must be ahead
+)
 LARGE_CEILING = 20.0  # percent: what "hardly" may mean for the large teacher's mean over classes and temperatures
 
 
@@ -62,9 +74,17 @@ def _entropy_gap(table: pd.DataFrame) -> dict:
     table = table[table["split"] == "test"]
     gaps = _small_minus_large(table, ["seed", "temperature"], "entropy")
     by_temperature = gaps.groupby("temperature").apply(interval)
-    above = [i.estimate > 0 and not i.low <= 0 for i in by_temperature]  # NaN: no interval, the estimate decides
+    above = [
+        i.estimate > 0 and not i.low <= 0 for i in by_temperature
+    ]  # NaN: no interval, the estimate decides
     share = float(np.mean(above))
-    verdict = "reproduced" if share >= ENTROPY_SHARE else "partly" if share > 0 else "not reproduced"
+    verdict = (
+        "reproduced"
+        if share >= ENTROPY_SHARE
+        else "partly"
+        if share > 0
+        else "not reproduced"
+    )
     overall = interval(gaps.groupby("seed").mean())
     return {
         "verdict": verdict,
@@ -75,13 +95,23 @@ def _entropy_gap(table: pd.DataFrame) -> dict:
 
 
 def _missing_class_gap(table: pd.DataFrame) -> dict:
-    gaps = 100 * _small_minus_large(table, ["seed", "missing_class", "temperature"], "accuracy_missing")
+    gaps = 100 * _small_minus_large(
+        table, ["seed", "missing_class", "temperature"], "accuracy_missing"
+    )
     overall = interval(gaps.groupby("seed").mean())
     ahead = float((gaps.groupby(["missing_class", "temperature"]).mean() > 0).mean())
-    large = 100 * float(table.loc[table["teacher"] == "large", "accuracy_missing"].mean())
+    large = 100 * float(
+        table.loc[table["teacher"] == "large", "accuracy_missing"].mean()
+    )
     wide_enough = overall.estimate >= GAP_POINTS and not overall.low <= 0
     passed = [wide_enough, ahead >= CELL_SHARE, large <= LARGE_CEILING]
-    verdict = "reproduced" if all(passed) else "partly" if overall.estimate > 0 and any(passed) else "not reproduced"
+    verdict = (
+        "reproduced"
+        if all(passed)
+        else "partly"
+        if overall.estimate > 0 and any(passed)
+        else "not reproduced"
+    )
     detail = f"small ahead in {ahead:.0%} of cells; large teacher's mean {large:.1f} %"
     return {"verdict": verdict, "interval": overall, "unit": "points", "detail": detail}
 
@@ -90,9 +120,16 @@ def _tighter_clusters(table: pd.DataFrame) -> dict:
     gaps = _small_minus_large(table, ["seed", "split"], "ratio_all_triples")
     per_split = gaps.groupby("split").apply(interval)
     above = [i.estimate > 0 and not i.low <= 0 for i in per_split]
-    verdict = "reproduced" if all(above) else "partly" if any(above) else "not reproduced"
+    verdict = (
+        "reproduced" if all(above) else "partly" if any(above) else "not reproduced"
+    )
     detail = ", ".join(f"{split}: {i.estimate:+.3f}" for split, i in per_split.items())
-    return {"verdict": verdict, "interval": per_split["test"], "unit": "within/between", "detail": detail}
+    return {
+        "verdict": verdict,
+        "interval": per_split["test"],
+        "unit": "within/between",
+        "detail": detail,
+    }
 
 
 CLAIMS = (
@@ -133,7 +170,11 @@ CLAIMS = (
 )
 
 
-def verdicts(load: Callable[[str], pd.DataFrame], profile: str, datasets: tuple[str, ...] = DATASETS) -> pd.DataFrame:
+def verdicts(
+    load: Callable[[str], pd.DataFrame],
+    profile: str,
+    datasets: tuple[str, ...] = DATASETS,
+) -> pd.DataFrame:
     """One row a claim and data set: verdict, estimate, interval, seeds; "not yet run" where there is no record.
 
     Parameters
@@ -149,14 +190,33 @@ def verdicts(load: Callable[[str], pd.DataFrame], profile: str, datasets: tuple[
     for claim in CLAIMS:
         table = load(claim.records)
         for dataset in datasets:
-            chosen = table.query("profile == @profile and dataset == @dataset and training == 'equal'")
-            row = {"claim": claim.id, "section": claim.section, "dataset": dataset, "statement": claim.statement}
-            seeds = [set(chosen.loc[chosen["teacher"] == teacher, "seed"]) for teacher in ("small", "large")]
+            chosen = table.query(
+                "profile == @profile and dataset == @dataset and training == 'equal'"
+            )
+            row = {
+                "claim": claim.id,
+                "section": claim.section,
+                "dataset": dataset,
+                "statement": claim.statement,
+            }
+            seeds = [
+                set(chosen.loc[chosen["teacher"] == teacher, "seed"])
+                for teacher in ("small", "large")
+            ]
             if seeds[0] & seeds[1]:
                 found = claim.decide(chosen)
                 i = found["interval"]
-                row |= {"verdict": found["verdict"], "estimate": i.estimate, "low": i.low, "high": i.high}
-                row |= {"unit": found["unit"], "seeds": i.seeds, "detail": found["detail"]}
+                row |= {
+                    "verdict": found["verdict"],
+                    "estimate": i.estimate,
+                    "low": i.low,
+                    "high": i.high,
+                }
+                row |= {
+                    "unit": found["unit"],
+                    "seeds": i.seeds,
+                    "detail": found["detail"],
+                }
             else:
                 row |= {"verdict": "not yet run", "seeds": 0}
             rows.append(row)

@@ -5,105 +5,211 @@ missing where that was asked for. Everything is found by key: a teacher is train
 second call runs nothing.
 """
 
+import contextlib
 import functools
 import itertools
 import json
-import multiprocessing
-import os
 import statistics
-import sys
 import tempfile
-import threading
-import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import torch
-from filelock import FileLock
-from tqdm import tqdm
 
 from kdutils import claims, projection, published, records, response
-from kdutils.data import NAMES, SPLITS, load_dataset
+from kdutils.data import NAMES, SPLITS, data_hash, load_dataset
 from kdutils.errors import UserError, check_name
-from kdutils.fleet import SHARED, Student, distil, is_stacked
+from kdutils.fleet import Student
 from kdutils.models import count_multiply_adds, count_parameters, create_model
 from kdutils.protocols import (
+    ALPHA_KD,
+    ALPHA_LS,
+    CAPACITIES,
+    EVALUATIONS,
     FULL_SIZE,
     PROFILES,
+    RETRAINED,
     STUDENT_BATCH,
     TABLE_TEMPERATURE,
     TEACHERS,
+    TEMPERATURES,
+    UNIFORM,
     StudentProtocol,
     TeacherProtocol,
+    Training,
     key,
+    retrained,
     seed_for,
+    sweep,
     teacher_protocol,
     trainings,
 )
+from kdutils.response import SELECTIONS
+from kdutils.running import (
+    fleets,
+    in_order_of_ending,
+    progress,
+    run_fleet,
+    run_teacher,
+    workers,
+)
 from kdutils.training import (
     Response,
+    is_kept,
     load_response,
+    load_splits,
     resolve_device,
-    snapshot_path,
-    stratified,
-    teacher_folder,
-    train_teacher,
 )
 
 COMPUTE = ("never", "missing", "always")
-TEACHER_TABLES = ("response", "history", "soft_labels", "scatter")  # what `Study.measure_teacher` records
+TEACHER_TABLES = (
+    "response",
+    "history",
+    "soft_labels",
+    "scatter",
+)  # what `Study.measure_teacher` records
+STUDENT_TABLES = ("missing_class", "few_examples", "baseline")
+GROUPS = (
+    *("teachers", "capacity", "sweep", "retrained"),
+    *(
+        "missing_class",
+        "spectrum",
+        "few_examples",
+        "few_examples_retrained",
+        "sweet_spot",
+        "baseline",
+    ),
+)
 PROJECTED = 300  # images of each of three classes in a penultimate-layer projection (section 4.3)
-EXAMPLE_CLASS, EXAMPLES = 6, 5  # Tables 2-3: five images of digit 6; ours are the test set's first five
+EXAMPLE_CLASS, EXAMPLE_IMAGES = (
+    6,
+    5,
+)  # Tables 2-3: five images of digit 6; ours are the test set's first five
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """A table or figure of the paper: the records that it is drawn from ("": none), and for which data sets."""
+    """A table or figure of the paper: the groups of runs (`Study.runs`) that it is drawn from, and its data sets."""
 
     title: str
-    records: str = ""
+    groups: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
 
 
 #: The digits join each artefact as the data set that needs no download; the paper does not have them.
 ARTEFACTS = {
+    "fig1": Artefact(
+        "Sweet spot, and responses with and without similarity",
+        ("sweet_spot", "teachers"),
+        NAMES,
+    ),
+    "fig2": Artefact("The distillation hypothesis, measured", ("spectrum",), NAMES),
     "table1": Artefact("Label-smoothing labels (exact, nothing to run)"),
-    "table2": Artefact("Soft labels of the small teacher", "soft_labels", ("mnist", "digits")),
-    "table3": Artefact("Soft labels of the large teacher", "soft_labels", ("mnist", "digits")),
-    "fig3": Artefact("Mean entropy of the response against T", "response", NAMES),
-    "table4": Artefact("Missing class, MNIST", "missing_class", ("mnist", "digits")),
-    "table5": Artefact("Missing class, Fashion-MNIST", "missing_class", ("fashion_mnist",)),
-    "table6": Artefact("Missing class, CIFAR-10", "missing_class", ("cifar10",)),
-    "fig5": Artefact("Penultimate-layer projections", "scatter", NAMES),
+    "table2": Artefact(
+        "Soft labels of the small teacher", ("teachers",), ("mnist", "digits")
+    ),
+    "table3": Artefact(
+        "Soft labels of the large teacher", ("teachers",), ("mnist", "digits")
+    ),
+    "fig3": Artefact("Mean entropy of the response against T", ("teachers",), NAMES),
+    "table4": Artefact("Missing class, MNIST", ("missing_class",), ("mnist", "digits")),
+    "table5": Artefact(
+        "Missing class, Fashion-MNIST", ("missing_class",), ("fashion_mnist",)
+    ),
+    "table6": Artefact("Missing class, CIFAR-10", ("missing_class",), ("cifar10",)),
+    "fig4": Artefact("Accuracy against examples a class", ("few_examples",), NAMES),
+    "fig5": Artefact("Penultimate-layer projections", ("teachers",), NAMES),
+    "fig6": Artefact(
+        "Entropy against T, by batch size and epochs", ("sweep",), ("mnist", "digits")
+    ),
+    "fig7": Artefact(
+        "Projections of the retrained large teacher",
+        ("teachers", "retrained"),
+        ("mnist", "digits"),
+    ),
+    "fig8": Artefact(
+        "Examples a class after retraining",
+        ("few_examples_retrained",),
+        ("mnist", "digits"),
+    ),
+    "fig9": Artefact("Single-layer students", ("baseline",), NAMES),
+    "fig10": Artefact("The distillation hypothesis in entropies", ("spectrum",), NAMES),
     "table7": Artefact("Networks and their parameters (exact, nothing to run)"),
 }
 
 
 @dataclass(frozen=True)
 class TeacherRun:
-    """One teacher as the book names it: "small" or "large", under a training protocol, for a seed."""
+    """One teacher as the book names it: "small" or "large", under a training protocol, for a seed.
+
+    `training` is "equal", "calibrated", "capacity" or a batch size and epochs such as "4096x50". The uniform teacher of
+    label smoothing has no protocol and no epochs.
+    """
 
     dataset: str
     teacher: str
     training: str
     seed: int
-    protocol: TeacherProtocol
+    protocol: TeacherProtocol | None
     epochs: int
 
     @property
     def identity(self) -> dict:
-        return {"dataset": self.dataset, "training": self.training, "teacher": self.teacher, "seed": self.seed}
+        return {
+            "dataset": self.dataset,
+            "training": self.training,
+            "teacher": self.teacher,
+            "seed": self.seed,
+        }
+
+    @property
+    def key(self) -> str:
+        return key(self.protocol) if self.protocol else UNIFORM
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables of records that it has rows in."""
+        if self.protocol is None:
+            return ()
+        how = trainings(PROFILES["paper"], self.dataset)
+        # A cell of the sweep and the networks of other capacities are asked for their response alone.
+        if self.training not in how and self.training not in map(
+            str, _every_retraining(self.dataset)
+        ):
+            return ("response",)
+        return tuple(
+            t
+            for t in TEACHER_TABLES
+            if t != "soft_labels" or self.dataset in ("mnist", "digits")
+        )
+
+
+@functools.cache
+def _every_retraining(dataset: str) -> tuple[Training, ...]:
+    return tuple(
+        t for profile in PROFILES.values() for t in retrained(profile, dataset)
+    )
 
 
 @dataclass(frozen=True)
 class StudentRun:
-    """One student and the teacher it is distilled from."""
+    """One student, the teacher it is distilled from, and the table that it is recorded in."""
 
     teacher: TeacherRun
     protocol: StudentProtocol
+    table: str
+
+    @property
+    def identity(self) -> tuple:
+        return (
+            self.table,
+            self.teacher.training,
+            self.teacher.teacher,
+            key(self.protocol),
+        )
 
 
 @dataclass
@@ -143,21 +249,31 @@ class Study:
         if isinstance(self.datasets, str):
             self.datasets = [self.datasets]
         if not isinstance(self.datasets, list | tuple) or not self.datasets:
-            raise UserError(f"datasets must be a list of names, not {self.datasets!r}; allowed: {', '.join(NAMES)}")
+            raise UserError(
+                f"datasets must be a list of names, not {self.datasets!r}; allowed: {', '.join(NAMES)}"
+            )
         for name in self.datasets:
             check_name("dataset", name, NAMES)
         self.datasets = list(dict.fromkeys(self.datasets))
         check_name("profile", self.profile, PROFILES)
         check_name("compute", self.compute, COMPUTE)
-        if isinstance(self.seeds, bool) or not isinstance(self.seeds, int) or not 0 <= self.seeds <= 99:
-            raise UserError(f"seeds must be a whole number from 0 (the profile's own) to 99, not {self.seeds!r}")
+        if (
+            isinstance(self.seeds, bool)
+            or not isinstance(self.seeds, int)
+            or not 0 <= self.seeds <= 99
+        ):
+            raise UserError(
+                f"seeds must be a whole number from 0 (the profile's own) to 99, not {self.seeds!r}"
+            )
         for name in ("device", "results"):
             if not isinstance(getattr(self, name), str | Path):
                 raise UserError(f"{name} must be a string, not {getattr(self, name)!r}")
         if self.results and Path(self.results).expanduser().is_file():
             raise UserError(f"results must be a folder, and {self.results} is a file")
         self._device = resolve_device(str(self.device))
-        self._afresh: set[str] = set()  # keys that `always` has run in this session: shared runs are run once
+        self._afresh: set = (
+            set()
+        )  # what `always` has run in this session: shared runs are run once
 
     @classmethod
     def from_parameters(cls, namespace: dict) -> "Study":
@@ -174,7 +290,9 @@ class Study:
             and name not in ("In", "Out")
             and isinstance(value, str | int | float | list | dict | None)
         }
-        if any(isinstance(value, cls) for value in namespace.values()):  # run again, after other cells have set names
+        if any(
+            isinstance(value, cls) for value in namespace.values()
+        ):  # run again, after other cells have set names
             plain = {name: value for name, value in plain.items() if name in allowed}
         for name in plain:
             check_name("parameter", name, allowed)
@@ -188,40 +306,66 @@ class Study:
 
     def missing_class(self) -> pd.DataFrame:
         """Tables 4-6: accuracy on the class that a student never saw, for every class, temperature and teacher."""
-        return self._table("missing_class", self.ensure_missing_class)
+        return self.table("missing_class", "missing_class")
 
-    def response(self) -> pd.DataFrame:
-        """Figure 3 and section 3.3: mean entropy, confidence and variance of each teacher's response at each T."""
-        return self._table("response", self.ensure_teachers)
+    def response(self, group: str = "teachers") -> pd.DataFrame:
+        """Mean entropy, confidence and variance of each teacher's response at each T: Figure 3 and section 3.3.
+
+        Of the group "sweep" it is Figure 6, of "capacity" the abscissa of Figure 2.
+        """
+        return self.table("response", group)
 
     def history(self) -> pd.DataFrame:
         """Each teacher after each epoch: training loss, accuracies, and entropy and confidence at T = 9 on the test set."""
-        return self._table("history", self.ensure_teachers)
+        return self.table("history", "teachers")
 
     def soft_labels(self) -> pd.DataFrame:
         """Tables 2-3: soft labels of five test images at T = 9."""
-        return self._table("soft_labels", self.ensure_teachers)
+        return self.table("soft_labels", "teachers")
 
-    def scatter(self) -> pd.DataFrame:
-        """Figure 5 in numbers: within-class over between-class scatter of each teacher's projection."""
-        return self._table("scatter", self.ensure_teachers)
+    def scatter(self, group: str = "teachers") -> pd.DataFrame:
+        """Figures 5 and 7 in numbers: within-class over between-class scatter of each teacher's projection."""
+        return self.table("scatter", group)
 
-    def projection(self) -> pd.DataFrame:
-        """Figure 5: projected points, 300 images of each of three classes, of seed 0's teachers."""
-        return self._table("projection", self.ensure_teachers)
+    def projection(self, group: str = "teachers") -> pd.DataFrame:
+        """Figures 5 and 7: projected points, 300 images of each of three classes, of seed 0's teachers."""
+        return self.table("projection", group)
+
+    def few_examples(self, group: str = "few_examples") -> pd.DataFrame:
+        """Figures 4 and 8 ("few_examples_retrained"): accuracies against examples a class, by selection."""
+        return self.table("few_examples", group)
+
+    def curves(self, group: str = "few_examples") -> pd.DataFrame:
+        """Validation accuracy of the students of Figures 4 and 8 while they learn."""
+        return self.table("curves", group)
+
+    def baseline(self, group: str = "baseline") -> pd.DataFrame:
+        """Figure 9: single-layer students at each T; of "sweet_spot": at T = 9 from each cell of the sweep."""
+        return self.table("baseline", group)
+
+    def spectrum(self) -> pd.DataFrame:
+        """Figure 2: accuracy on the missing class at T = 9 from teachers of growing capacity and label smoothing."""
+        table = self.table("missing_class", "spectrum")
+        return table[
+            (table["temperature"] == TABLE_TEMPERATURE) | (table["teacher"] == UNIFORM)
+        ]
 
     def images(self) -> pd.DataFrame:
         """The images behind Tables 2-3; `pixels` holds their bytes in hexadecimal, row by row."""
         table = records.load("images", self.results)
         return table[table["dataset"].isin(self.datasets)].reset_index(drop=True)
 
-    def runs(self) -> pd.DataFrame:
+    def runs_made(self) -> pd.DataFrame:
         """Where each run came from: command, device, versions, commit, seconds, date."""
         return records.load("runs", self.results)
 
     def verdicts(self) -> pd.DataFrame:
         """Each claim's verdict on this study's data sets, from the records as they are."""
-        return claims.verdicts(lambda name: records.load(name, self.results), self.profile, tuple(self.datasets))
+        return claims.verdicts(
+            lambda name: records.load(name, self.results),
+            self.profile,
+            tuple(self.datasets),
+        )
 
     def provenance(self, artefact: str, table: pd.DataFrame) -> str:
         """One line of Markdown for below a table or figure: profile, seeds, hardware, dates and the command.
@@ -237,11 +381,17 @@ class Study:
         command = f"`python -m kdutils run {artefact} --profile {self.profile} --datasets {' '.join(datasets)}`"
         if table.empty:
             return f"*Not yet run at profile {self.profile} for {', '.join(datasets)}.* To run it: {command}"
-        runs = self.runs()
+        runs = self.runs_made()
         runs = runs[runs["run"].isin(table["run"])]
         seeds = table["seed"].nunique()
+        profiles = [
+            f"profile {profile}"
+            + (" (indicative)" if profile != "paper" else "")
+            + f": {', '.join(of.unique())}"
+            for profile, of in table.groupby("profile", sort=False)["dataset"]
+        ]
         parts = [
-            f"profile {self.profile}" + ("" if self.profile == "paper" else " (indicative)"),
+            "; ".join(profiles),
             f"{seeds} seed{'s' if seeds > 1 else ''}",
             f"{table['run'].nunique()} runs, {runs['seconds'].sum() / 60:,.0f} minutes in all",
             f"on {' and '.join(sorted(runs['device'].unique()))}",
@@ -251,67 +401,277 @@ class Study:
         ]
         return f"*{' · '.join(parts[:-1])}* · {parts[-1]}"
 
-    def _table(self, name: str, ensure) -> pd.DataFrame:
+    def table(self, name: str, group: str) -> pd.DataFrame:
+        """The records of one table that belong to a group of runs, run first where that was asked for.
+
+        Where nothing is to be run and profile `paper` is not recorded in full for a data set, `cpu` stands in if it has more;
+        the column `profile` says which is shown.
+        """
         if self.compute != "never":
-            ensure()
+            self.ensure(group)
         table = records.load(name, self.results)
-        chosen = (table["profile"] == self.profile) & table["dataset"].isin(self.datasets)
         if self.seeds:
-            chosen &= table["seed"] < self.seeds
+            table = table[table["seed"] < self.seeds]
+        profiles = (
+            ["paper", "cpu"]
+            if (self.profile, self.compute) == ("paper", "never")
+            else [self.profile]
+        )
+        parts = []
+        for dataset in self.datasets:
+            best = table.iloc[:0]
+            for profile in profiles:
+                of = self._at(profile, dataset).runs(group)
+                names = {
+                    (t.training, t.teacher)
+                    for t in (r.teacher if isinstance(r, StudentRun) else r for r in of)
+                }
+                rows = table[
+                    (table["profile"] == profile) & (table["dataset"] == dataset)
+                ]
+                rows = rows[
+                    [
+                        pair in names
+                        for pair in zip(rows["training"], rows["teacher"], strict=True)
+                    ]
+                ]
+                if (
+                    rows.groupby(["training", "teacher"]).ngroups
+                    > best.groupby(["training", "teacher"]).ngroups
+                ):
+                    best = rows
+            parts.append(best)
         # Equal training and the small teacher first, as tables show them.
-        order = [c for c in ("training", "teacher") if c in table]
-        return table[chosen].sort_values(order, ascending=False, kind="stable", ignore_index=True)
+        chosen = pd.concat(parts).sort_values(
+            ["training", "teacher"], ascending=False, kind="stable"
+        )
+        order = {dataset: n for n, dataset in enumerate(self.datasets)}
+        return chosen.sort_values(
+            "dataset",
+            key=lambda names: names.map(order),
+            kind="stable",
+            ignore_index=True,
+        )
+
+    def _at(self, profile: str, dataset: str) -> "Study":
+        """This study for one data set, at a profile."""
+        return Study(
+            profile,
+            [dataset],
+            self.seeds,
+            self.compute,
+            self.device,
+            self.results,
+            self.root,
+        )
 
     # ---------------------------------------------------------------- what it takes
 
-    def teacher_runs(self) -> list[TeacherRun]:
-        """Every teacher of this study, both capacities under each training protocol."""
-        runs = []
-        for dataset in self.datasets:
-            for name in trainings(self.full, dataset):
-                for seed in range(self.seeds or self.full.seeds):
-                    for teacher in TEACHERS:
-                        how = trainings(self.full, dataset)[name][teacher]
-                        protocol = teacher_protocol(self.full, dataset, teacher, how.batch_size, seed)
-                        runs.append(TeacherRun(dataset, teacher, name, seed, protocol, how.epochs))
-        return runs
+    def runs_of(
+        self, dataset: str, seed: int, group: str
+    ) -> list[TeacherRun] | list[StudentRun]:
+        """The runs of a group for one data set and seed; see `runs`."""
 
-    def missing_class_runs(self) -> list[StudentRun]:
-        """Tables 4-6: 10 classes x all temperatures for every teacher."""
+        def teacher(name: str, training: str, how: Training) -> TeacherRun:
+            protocol = teacher_protocol(self.full, dataset, name, how.batch_size, seed)
+            return TeacherRun(dataset, name, training, seed, protocol, how.epochs)
+
+        named = trainings(self.full, dataset)
+        cell = lambda how: teacher("large", str(how), how)
+        equal = [teacher(name, "equal", named["equal"][name]) for name in TEACHERS]
+        temperatures = self.full.temperatures[dataset]
+        match group:
+            case "teachers":
+                return [
+                    teacher(name, how, named[how][name])
+                    for how in named
+                    for name in TEACHERS
+                ]
+            case "capacity":
+                how = named["equal"]["small"]
+                return [
+                    teacher(n, "capacity", how) for n in CAPACITIES if n not in TEACHERS
+                ] + equal
+            case "sweep":
+                return [cell(how) for how in sweep(self.full, dataset)]
+            case "retrained":
+                return [cell(how) for how in retrained(self.full, dataset)]
+            case "missing_class":
+                return [
+                    StudentRun(
+                        t,
+                        self.student(t, missing_class=missing, temperature=temperature),
+                        "missing_class",
+                    )
+                    for t in self.runs_of(dataset, seed, "teachers")
+                    for missing in range(10)
+                    for temperature in temperatures
+                ]
+            case "spectrum":
+                smoothing = TeacherRun(
+                    dataset, UNIFORM, "label smoothing", seed, None, 0
+                )
+                kinds = [
+                    (t, TABLE_TEMPERATURE, ALPHA_KD)
+                    for t in self.runs_of(dataset, seed, "capacity")
+                ]
+                return [
+                    StudentRun(
+                        t,
+                        self.student(
+                            t,
+                            missing_class=missing,
+                            temperature=temperature,
+                            alpha=alpha,
+                        ),
+                        "missing_class",
+                    )
+                    for t, temperature, alpha in [*kinds, (smoothing, 1.0, ALPHA_LS)]
+                    for missing in range(10)
+                ]
+            case "few_examples" | "few_examples_retrained":
+                # Equal steps whatever the number of examples, and as many measurements on the way.
+                steps = round(self.full.steps(dataset) / EVALUATIONS)
+                more = (
+                    self.runs_of(dataset, seed, "retrained")
+                    if group == "few_examples_retrained"
+                    else []
+                )
+                return [
+                    StudentRun(
+                        t,
+                        self.student(
+                            t,
+                            examples=examples,
+                            selection=selection,
+                            epochs=EVALUATIONS,
+                            steps=steps,
+                        ),
+                        "few_examples",
+                    )
+                    for t in [*equal, *more]
+                    for selection in SELECTIONS
+                    for examples in self.full.examples(dataset)
+                ]
+            case "sweet_spot" | "baseline":
+                teachers = self.runs_of(dataset, seed, "sweep")
+                if group == "baseline":
+                    teachers = [*equal, *map(cell, self.chosen(dataset))]
+                return [
+                    StudentRun(
+                        t,
+                        self.student(
+                            t, role="student-baseline", temperature=temperature
+                        ),
+                        "baseline",
+                    )
+                    for t in teachers
+                    for temperature in (
+                        temperatures if group == "baseline" else (TABLE_TEMPERATURE,)
+                    )
+                ]
+        check_name("group of runs", group, GROUPS)
+
+    def runs(self, group: str) -> list[TeacherRun] | list[StudentRun]:
+        """Every run of a group, for this study's data sets and seeds.
+
+        "teachers"
+            both capacities under each training protocol: Tables 2-3, Figures 3 and 5
+        "capacity"
+            Table 7's networks of a data set, from the single layer to the large teacher, trained alike: Figures 2 and 10
+        "sweep", "retrained"
+            the large teacher at each batch size and number of epochs of section 5: Figure 6; the two of Figures 7-8
+        "missing_class", "spectrum"
+            students that lack a class: Tables 4-6 (10 classes x all temperatures for every teacher); Figure 2 (at T = 9,
+            from the group "capacity", and by label smoothing)
+        "few_examples", "few_examples_retrained"
+            students that learn from few examples: Figure 4; Figure 8, with the retrained teachers
+        "sweet_spot", "baseline"
+            single-layer students: at T = 9 from each cell of the sweep (Figure 1 a); at all T from small, large and
+            retrained large (Figure 9)
+        """
+        seeds = range(self.seeds or self.full.seeds)
         return [
-            StudentRun(teacher, self.student(teacher, missing, temperature))
-            for teacher in self.teacher_runs()
-            for missing in range(10)
-            for temperature in self.full.temperatures
+            run
+            for dataset in self.datasets
+            for seed in seeds
+            for run in self.runs_of(dataset, seed, group)
         ]
 
-    def student(self, teacher: TeacherRun, missing_class: int | None, temperature: float) -> StudentProtocol:
-        """The protocol of one student of `teacher`, at this study's profile."""
-        dataset = teacher.dataset
-        return StudentProtocol(
-            dataset=dataset,
-            data=teacher.protocol.data,
-            seed=teacher.seed,
-            train_size=self.full.train_size[dataset],
-            batch_size=self.full.batch_size(dataset, STUDENT_BATCH[dataset]),
-            epochs=self.full.student_epochs[dataset],
-            teacher=key(teacher.protocol),
-            teacher_epoch=teacher.epochs,
-            missing_class=missing_class,
-            temperature=temperature,
-        )
+    def chosen(self, dataset: str) -> list[Training]:
+        """The training of Figure 9's retrained large teacher: the paper's for MNIST, else the sweep's best, if it is known.
 
-    def missing(self, name: str) -> list:
-        """The runs of "missing_class", or of one of `TEACHER_TABLES`, that the records lack."""
-        table = records.load(name, self.results)
-        table = table[table["profile"] == self.profile]
-        if name == "missing_class":
-            have = set(table["run"])
-            return [r for r in self.missing_class_runs() if key(r.protocol) not in have]
-        # A teacher's key does not hold its number of epochs, and two trainings may be one run.
-        have = set(zip(table["training"], table["run"], table["epochs"], strict=True))
-        runs = [r for r in self.teacher_runs() if name != "soft_labels" or r.dataset in ("mnist", "digits")]
-        return [r for r in runs if (r.training, key(r.protocol), r.epochs) not in have]
+        Best: the highest final validation accuracy of a single-layer student at T = 9, mean over seeds. Equal ones go by
+        fewer epochs, then by the smaller batch.
+        """
+        fixed = [t for t in retrained(self.full, dataset) if t == RETRAINED[0]]
+        if fixed:
+            return fixed
+        table = records.load("baseline", self.results)
+        table = table.query(
+            "profile == @self.profile and dataset == @dataset and temperature == @TABLE_TEMPERATURE"
+        )
+        cells = {str(c): c for c in sweep(self.full, dataset)}
+        table = table[table["training"].isin(cells)]
+        if table["training"].nunique() < len(cells):
+            return []
+        mean = table.groupby("training")["validation_last"].mean().round(6)
+        return [
+            min(cells.values(), key=lambda c: (-mean[str(c)], c.epochs, c.batch_size))
+        ]
+
+    def student(
+        self,
+        teacher: TeacherRun,
+        *,
+        temperature: float = TABLE_TEMPERATURE,
+        **fields: object,
+    ) -> StudentProtocol:
+        """The protocol of one student of `teacher`, at this study's profile; `fields` take the place of its defaults."""
+        dataset = teacher.dataset
+        usual = {
+            "dataset": dataset,
+            "data": data_hash(dataset),
+            "seed": teacher.seed,
+            "train_size": self.full.train_size[dataset],
+            "eval_size": self.full.eval_size[dataset],
+            "batch_size": self.full.batch_size(dataset, STUDENT_BATCH[dataset]),
+            "epochs": self.full.student_epochs[dataset],
+            "teacher": teacher.key,
+            "teacher_epoch": teacher.epochs,
+            "missing_class": None,
+            "temperature": temperature,
+        }
+        return StudentProtocol(**usual | fields)
+
+    def missing(self, group: str) -> list[TeacherRun] | list[StudentRun]:
+        """The runs of a group that the records lack."""
+        have = self._recorded()
+        return [run for run in self.runs(group) if self._lacks(run, have)]
+
+    def _recorded(self) -> dict[str, set[tuple]]:
+        """What identifies the runs in each table. A teacher's key lacks its epochs, and a run may have several names."""
+        have = {}
+        for name in (*TEACHER_TABLES, *STUDENT_TABLES):
+            table = records.load(name, self.results)
+            columns = ["training", "teacher", "run"] + ["epochs"] * (
+                name in TEACHER_TABLES
+            )
+            have[name] = set(
+                table.loc[table["profile"] == self.profile, columns].itertuples(
+                    index=False, name=None
+                )
+            )
+        return have
+
+    @staticmethod
+    def _lacks(run: TeacherRun | StudentRun, have: dict[str, set[tuple]]) -> bool:
+        if isinstance(run, StudentRun):
+            return run.identity[1:] not in have[run.table]
+        return any(
+            (run.training, run.teacher, run.key, run.epochs) not in have[name]
+            for name in run.tables
+        )
 
     # ---------------------------------------------------------------- what is run
 
@@ -325,112 +685,186 @@ class Study:
             cache.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=cache).close()
         except OSError as error:
-            raise UserError(f"{cache}: cannot write to the cache: {error.strerror}; set KDUTILS_CACHE") from None
+            raise UserError(
+                f"{cache}: cannot write to the cache: {error.strerror}; set KDUTILS_CACHE"
+            ) from None
 
-    def ensure_teachers(self) -> None:
-        """Train the teachers that the records lack, and record their responses."""
-        runs = [run for name in TEACHER_TABLES for run in self.missing(name)]
-        if self.compute == "always":
-            runs = self.teacher_runs()
-        if runs:
-            self.prepare()
-        for run in dict.fromkeys(runs):
-            self.measure_teacher(run, self.train(run))
+    def ensure(self, group: str, executor: Executor | None = None) -> None:
+        """Run what the records lack of a group, or all of it where `compute` is "always", and record it as it comes.
 
-    def train(self, run: TeacherRun) -> Response:
-        """The teacher's response after its last epoch, trained now unless it is in the cache."""
-        run_key = key(run.protocol)
-        folder = teacher_folder(run.protocol)
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
-            for path in folder.glob(".*.tmp"):  # of a killed run, where what it wrote is not wanted again
-                path.unlink()
-            if self.compute == "always" and run_key not in self._afresh:
-                for path in folder.glob("*.safetensors"):
-                    path.unlink()
-            self._afresh.add(run_key)
-            found = load_response(run.protocol, run.epochs)
-            if found is None:
+        Parameters
+        ----------
+        group : str
+            See `runs`.
+        executor : concurrent.futures.Executor, optional
+            Where runs go; by default one process a core on a CPU, this process on a GPU. Its workers must see the same
+            cache.
+        """
+        if group == "baseline":  # whose retrained teacher is chosen by these
+            self.ensure("sweet_spot", executor)
+        afresh = self.compute == "always"
+        runs = (
+            [r for r in self.runs(group) if r not in self._afresh]
+            if afresh
+            else self.missing(group)
+        )
+        if not runs:
+            return
+        self.prepare()
+        self._afresh.update(runs)
+        students = [r for r in runs if isinstance(r, StudentRun)]
+        # Teachers first, each once; students then read their logits from the cache.
+        teachers = dict.fromkeys(
+            r.teacher if isinstance(r, StudentRun) else r for r in runs
+        )
+        self._train([t for t in teachers if t.protocol], executor)
+        if students:
+            self._distil(students, executor)
+
+    def _train(self, runs: list[TeacherRun], executor: Executor | None) -> None:
+        """Train teachers, each protocol once and for the longest of its runs, and measure those not recorded."""
+        longest: dict[str, TeacherRun] = {}
+        for run in sorted(runs, key=lambda r: r.epochs):
+            longest[run.key] = run
+        afresh = {
+            k for k in longest if self.compute == "always" and k not in self._afresh
+        }
+        self._afresh |= afresh
+        jobs = []
+        for k, run in longest.items():
+            if k in afresh or load_response(run.protocol, run.epochs) is None:
                 title = f"{run.dataset} {run.teacher} teacher, seed {run.seed}"
-                with progress(total=run.epochs, desc=title, unit="epoch") as bar:
+                jobs.append(
+                    (
+                        run.protocol,
+                        run.epochs,
+                        title,
+                        str(self._device),
+                        self.root,
+                        k in afresh,
+                    )
+                )
+        waiting = {k: [r for r in runs if r.key == k] for k in longest}
+        with contextlib.ExitStack() as stack:
+            pool = executor or stack.enter_context(workers(len(jobs), self._device))
+            busy = {key(job[0]) for job in jobs}
+            for k in [k for k in waiting if k not in busy]:
+                self._measure_teachers(waiting[k], afresh)
+            for job, _ in in_order_of_ending(pool, run_teacher, jobs):
+                self._measure_teachers(waiting[key(job[0])], afresh)
 
-                    def advance(epoch: int, loss: float) -> None:
-                        bar.update(epoch - bar.n)
-                        bar.set_postfix(loss=f"{loss:.3f}")
-
-                    train_teacher(run.protocol, run.epochs, device=self._device, root=self.root, on_epoch=advance)
-                found = load_response(run.protocol, run.epochs)
-        return found
+    def _measure_teachers(self, runs: list[TeacherRun], afresh: set[str]) -> None:
+        have = self._recorded()
+        for run in runs:
+            if run.key in afresh or self._lacks(run, have):
+                self.measure_teacher(run, load_response(run.protocol, run.epochs))
 
     def measure_teacher(self, run: TeacherRun, found: Response) -> None:
-        """Record what Figures 3 and 5 and Tables 2-3 ask of one teacher's response."""
-        identity = {"profile": self.profile, **run.identity, "run": key(run.protocol)}
-        sets = {split: load_dataset(run.dataset, split, self.root) for split in SPLITS}
+        """Record one teacher's response: in "response", and in what else `run.tables` names."""
+        identity = {"profile": self.profile, **run.identity, "run": run.key}
+        sets = load_splits(run.protocol, self.root)
         labels = {split: s.labels for split, s in sets.items()}
-        labels["train"] = labels["train"][stratified(labels["train"], run.protocol.train_size)]
         rows = []
-        for split in SPLITS:
-            logits = getattr(found, split)
-            for temperature in self.full.temperatures:
-                soft = response.soft_labels(logits, temperature)
-                rows.append(
-                    {
-                        **identity,
-                        "split": split,
-                        "temperature": temperature,
-                        "batch_size": run.protocol.batch_size,
-                        "epochs": run.epochs,
-                        "accuracy": float((logits.argmax(1) == labels[split]).float().mean()),
-                        "entropy": float(response.entropy(logits, temperature).mean()),
-                        "confidence": float(response.confidence_labels(logits, labels[split], temperature).mean()),
-                        **response.response_variance(soft, labels[split]),
-                    }
-                )
-        self._record_examples(run, identity, found.test, sets["test"])
-        self._record_projection(run, identity, found, labels)
-        self._record_history(run, identity, labels)
+        for split, temperature in itertools.product(SPLITS, TEMPERATURES):
+            logits, y = getattr(found, split), labels[split]
+            rows.append(
+                {
+                    **identity,
+                    "split": split,
+                    "temperature": temperature,
+                    "batch_size": run.protocol.batch_size,
+                    "epochs": run.epochs,
+                    "accuracy": float((logits.argmax(1) == y).float().mean()),
+                    "entropy": float(response.entropy(logits, temperature).mean()),
+                    "confidence": float(
+                        response.confidence_labels(logits, y, temperature).mean()
+                    ),
+                    **response.response_variance(
+                        response.soft_labels(logits, temperature), y
+                    ),
+                }
+            )
+        if "soft_labels" in run.tables:
+            self._record_examples(run, identity, found.test, sets["test"])
+        if "scatter" in run.tables:
+            self._record_projection(run, identity, found, labels)
+        if "history" in run.tables:
+            self._record_history(run, identity, labels)
+        self._record_run(run)
         records.add("response", rows, self.results)
 
+    def _record_run(self, run: TeacherRun) -> None:
+        """Say in runs.csv what made a teacher: of several runs of one protocol, the longest."""
+        known = self.runs_made()
+        if not (known.loc[known["run"] == run.key, "epochs"] > run.epochs).any():
+            kept = filter(
+                None,
+                (
+                    load_response(run.protocol, epoch)
+                    for epoch in range(1, run.epochs + 1)
+                ),
+            )
+            seconds = run.epochs * statistics.fmean(
+                float(then.seconds) for then in kept
+            )
+            records.add_runs(
+                [(run.protocol, run.epochs, seconds)], self._device, self.results
+            )
+
     def _record_history(self, run: TeacherRun, identity: dict, labels: dict) -> None:
-        """Record the teacher after each epoch, and in runs.csv what all of them took."""
+        """Record the teacher after each epoch whose response is kept."""
         rows = []
-        for epoch in range(1, run.epochs + 1):
+        for epoch in filter(is_kept, range(1, run.epochs + 1)):
             then = load_response(run.protocol, epoch)
             if then is None:  # lost from the cache: not worth training again
                 continue
+            confidence = response.confidence_labels(
+                then.test, labels["test"], TABLE_TEMPERATURE
+            )
             rows.append(
                 {
                     **identity,
                     "epoch": epoch,
                     "epochs": run.epochs,
                     "loss": float(then.loss),
-                    "validation": float((then.validation.argmax(1) == labels["validation"]).float().mean()),
-                    "accuracy": float((then.test.argmax(1) == labels["test"]).float().mean()),
-                    "entropy": float(response.entropy(then.test, TABLE_TEMPERATURE).mean()),
-                    "confidence": float(
-                        response.confidence_labels(then.test, labels["test"], TABLE_TEMPERATURE).mean()
+                    "validation": float(
+                        (then.validation.argmax(1) == labels["validation"])
+                        .float()
+                        .mean()
                     ),
+                    "accuracy": float(
+                        (then.test.argmax(1) == labels["test"]).float().mean()
+                    ),
+                    "entropy": float(
+                        response.entropy(then.test, TABLE_TEMPERATURE).mean()
+                    ),
+                    "confidence": float(confidence.mean()),
                     "seconds": float(then.seconds),
                 }
             )
         records.add("history", rows, self.results)
-        known = self.runs()
-        # Two training protocols may stand for one run, cut at different epochs: the longer one is what was run.
-        if not (known.loc[known["run"] == identity["run"], "epochs"] > run.epochs).any():
-            seconds = run.epochs * statistics.fmean(row["seconds"] for row in rows)
-            records.add_runs([(run.protocol, run.epochs, seconds)], self._device, self.results)
 
-    def _record_projection(self, run: TeacherRun, identity: dict, found: Response, labels: dict) -> None:
+    def _record_projection(
+        self, run: TeacherRun, identity: dict, found: Response, labels: dict
+    ) -> None:
         """Project three classes drawn by the seed, the same for every teacher, and measure their scatter."""
-        generator = torch.Generator().manual_seed(seed_for("projection", run.dataset, run.seed))
+        generator = torch.Generator().manual_seed(
+            seed_for("projection", run.dataset, run.seed)
+        )
         drawn = sorted(torch.randperm(10, generator=generator)[:3].tolist())
         ratios, points = [], []
         for split in ("train", "test"):
             logits, y = getattr(found, split), labels[split]
 
-            def ratio(classes: tuple[int, ...], logits: torch.Tensor = logits, y: torch.Tensor = y) -> float:
+            def ratio(
+                classes: tuple[int, ...],
+                logits: torch.Tensor = logits,
+                y: torch.Tensor = y,
+            ) -> float:
                 kept = torch.isin(y, torch.tensor(classes))
-                projected = projection.projection_from_logits(logits[kept], found.gram, classes)
+                projected = projection.projection_from_logits(
+                    logits[kept], found.gram, classes
+                )
                 return projection.scatter(projected, y[kept])["ratio"]
 
             ratios.append(
@@ -440,24 +874,44 @@ class Study:
                     "epochs": run.epochs,
                     "classes": " ".join(map(str, drawn)),
                     "ratio": ratio(tuple(drawn)),
-                    "ratio_all_triples": statistics.fmean(map(ratio, itertools.combinations(range(10), 3))),
+                    "ratio_all_triples": statistics.fmean(
+                        map(ratio, itertools.combinations(range(10), 3))
+                    ),
                 }
             )
-            for c in drawn if run.seed == 0 else ():  # one seed's points are enough to look at
+            for c in (
+                drawn if run.seed == 0 else ()
+            ):  # one seed's points are enough to look at
                 members = (y == c).nonzero().squeeze(1)
-                members = members[torch.randperm(len(members), generator=generator)[:PROJECTED]]
-                projected = projection.projection_from_logits(logits[members], found.gram, tuple(drawn))
+                members = members[
+                    torch.randperm(len(members), generator=generator)[:PROJECTED]
+                ]
+                projected = projection.projection_from_logits(
+                    logits[members], found.gram, tuple(drawn)
+                )
                 for n, (x, y_) in enumerate(projected.tolist()):
                     points.append(
-                        {**identity, "split": split, "class": c, "example": n, "x": round(x, 3), "y": round(y_, 3)}
+                        {
+                            **identity,
+                            "split": split,
+                            "class": c,
+                            "example": n,
+                            "x": round(x, 3),
+                            "y": round(y_, 3),
+                        }
                     )
         records.add("projection", points, self.results)
         records.add("scatter", ratios, self.results)
 
-    def _record_examples(self, run: TeacherRun, identity: dict, logits: torch.Tensor, test) -> None:
-        if run.dataset not in ("mnist", "digits"):
-            return
-        chosen = (test.labels == EXAMPLE_CLASS).nonzero().squeeze(1)[:EXAMPLES].tolist()
+    def _record_examples(
+        self, run: TeacherRun, identity: dict, logits: torch.Tensor, test
+    ) -> None:
+        chosen = (
+            (test.labels == EXAMPLE_CLASS)
+            .nonzero()
+            .squeeze(1)[:EXAMPLE_IMAGES]
+            .tolist()
+        )
         soft = response.soft_labels(logits[chosen], TABLE_TEMPERATURE)
         records.add(
             "soft_labels",
@@ -476,69 +930,91 @@ class Study:
             self.results,
         )
         _, channels, height, width = test.images.shape
-        shape = {"label": EXAMPLE_CLASS, "channels": channels, "height": height, "width": width}
+        shape = {
+            "label": EXAMPLE_CLASS,
+            "channels": channels,
+            "height": height,
+            "width": width,
+        }
         where = {"dataset": run.dataset, "split": "test"}
         pixels = [test.images[i].numpy().tobytes().hex() for i in chosen]
-        rows = [{**where, "index": i, **shape, "pixels": p} for i, p in zip(chosen, pixels, strict=True)]
+        rows = [
+            {**where, "index": i, **shape, "pixels": p}
+            for i, p in zip(chosen, pixels, strict=True)
+        ]
         records.add("images", rows, self.results)
 
-    def ensure_missing_class(self, executor: Executor | None = None) -> None:
-        """Distil the students of Tables 4-6 that the records lack, and record them one by one.
-
-        Parameters
-        ----------
-        executor : concurrent.futures.Executor, optional
-            Where fleets run; by default one process a core on a CPU, this process on a GPU. Its workers must see the
-            same cache.
-        """
-        runs = self.missing_class_runs() if self.compute == "always" else self.missing("missing_class")
-        if not runs:
-            return
-        self.prepare()
+    def _distil(self, runs: list[StudentRun], executor: Executor | None) -> None:
+        """Distil students in fleets and record each as it comes, under all the names that its run goes by."""
+        by_key: dict[str, list[StudentRun]] = {}
+        for run in runs:
+            by_key.setdefault(key(run.protocol), []).append(run)
+        groups = list(
+            fleets([same[0].protocol for same in by_key.values()], self._device)
+        )
+        teachers = {(r.teacher.key, r.teacher.epochs): r.teacher.protocol for r in runs}
+        wanted = lambda members: {
+            k: teachers[k] for k in {(m.teacher, m.teacher_epoch) for m in members}
+        }
         afresh = self.compute == "always"
-        # Teachers first, each once; students then read their logits from the cache.
-        for teacher in dict.fromkeys(r.teacher for r in runs):
-            found = self.train(teacher)
-            if afresh or any(teacher in self.missing(name) for name in TEACHER_TABLES):
-                self.measure_teacher(teacher, found)
-        by_key: dict[str, list[StudentRun]] = {}  # two names may stand for one run
-        for r in runs:
-            by_key.setdefault(key(r.protocol), []).append(r)
-        fleets = list(_fleets([same[0].protocol for same in by_key.values()], self._device))
-        teachers = {(key(r.teacher.protocol), r.teacher.epochs): r.teacher.protocol for r in runs}
-        here = executor is None and (len(fleets) == 1 or self._device.type == "cuda")
-        own = None if executor or here else _workers(len(fleets))
-        pool = executor or own
+        jobs = [
+            (members, wanted(members), str(self._device), self.root, afresh)
+            for members in groups
+        ]
         title = f"{', '.join(dict.fromkeys(r.teacher.dataset for r in runs))} students"
-        with progress(total=len(by_key), desc=title, unit="student") as bar:
-            try:
-                for members, students in _run_fleets(fleets, teachers, self._device, self.root, afresh, pool):
-                    self._measure_students([by_key[key(m)] for m in members], students)
-                    bar.update(len(members))
-            finally:
-                if own:
-                    own.shutdown(wait=True, cancel_futures=True)
+        with (
+            progress(total=len(by_key), desc=title, unit="student") as bar,
+            contextlib.ExitStack() as stack,
+        ):
+            pool = executor or stack.enter_context(workers(len(jobs), self._device))
+            for (members, *_), students in in_order_of_ending(pool, run_fleet, jobs):
+                self._record_students([by_key[key(m)] for m in members], students)
+                bar.update(len(members))
 
-    def _measure_students(self, runs: list[list[StudentRun]], students: list[Student]) -> None:
-        """Record a fleet's students, each under all the names that its run goes by."""
-        rows, made = [], []
+    def _record_students(
+        self, runs: list[list[StudentRun]], students: list[Student]
+    ) -> None:
+        rows: dict[str, list[dict]] = {}
+        made = []
         for same, student in zip(runs, students, strict=True):
             member = same[0].protocol
-            labels = load_dataset(member.dataset, "test", self.root).labels
+            labels = load_splits(member, self.root)["test"].labels
             correct = (student.test.argmax(1) == labels).double()
             measured = {
-                "missing_class": member.missing_class,
-                "temperature": member.temperature,
                 "run": key(member),
-                "accuracy_missing": float(correct[labels == member.missing_class].mean()),
+                "temperature": member.temperature,
+                "missing_class": member.missing_class,
+                "examples": member.examples,
+                "selection": member.selection,
                 "accuracy": float(correct.mean()),
                 "validation_best": float(student.curve.max()),
                 "validation_last": float(student.curve[-1]),
             }
-            rows += [{"profile": self.profile, **r.teacher.identity, **measured} for r in same]
+            if member.missing_class is not None:
+                measured["accuracy_missing"] = float(
+                    correct[labels == member.missing_class].mean()
+                )
+            for run in same:
+                row = {"profile": self.profile, **run.teacher.identity, **measured}
+                rows.setdefault(run.table, []).append(row)
+                if run.table == "few_examples":
+                    points = enumerate(
+                        zip(student.curve.tolist(), student.loss.tolist(), strict=True),
+                        1,
+                    )
+                    rows.setdefault("curves", []).extend(
+                        {
+                            **row,
+                            "step": n * member.steps,
+                            "validation": accuracy,
+                            "loss": loss,
+                        }
+                        for n, (accuracy, loss) in points
+                    )
             made.append((member, member.epochs, float(student.seconds)))
         records.add_runs(made, self._device, self.results)
-        records.add("missing_class", rows, self.results)
+        for table, of in rows.items():
+            records.add(table, of, self.results)
 
 
 def networks() -> pd.DataFrame:
@@ -548,13 +1024,22 @@ def networks() -> pd.DataFrame:
     how many times larger the data set's teachers are than the network.
     """
     table = published.load("networks").rename(columns={"parameters": "published"})
-    models = [create_model(d, r) for d, r in zip(table["dataset"], table["role"], strict=True)]
+    models = [
+        create_model(d, r) for d, r in zip(table["dataset"], table["role"], strict=True)
+    ]
     table["ours"] = [count_parameters(m) for m in models]
-    table["multiply_adds"] = [count_multiply_adds(m, d) for m, d in zip(models, table["dataset"], strict=True)]
+    table["multiply_adds"] = [
+        count_multiply_adds(m, d) for m, d in zip(models, table["dataset"], strict=True)
+    ]
     table["megabytes"] = table["ours"] * 4 / 1e6
     for teacher in TEACHERS:
-        for column, short in (("ours", "parameters"), ("multiply_adds", "multiply_adds")):
-            of = table[table["role"] == f"teacher-{teacher}"].set_index("dataset")[column]
+        for column, short in (
+            ("ours", "parameters"),
+            ("multiply_adds", "multiply_adds"),
+        ):
+            of = table[table["role"] == f"teacher-{teacher}"].set_index("dataset")[
+                column
+            ]
             table[f"{short}_of_{teacher}"] = table["dataset"].map(of) / table[column]
     return table
 
@@ -564,106 +1049,16 @@ def published_variance() -> pd.DataFrame:
     table = published.load("soft_labels")
     found = {}
     for teacher in TEACHERS:
-        rows = table[table["source"] == teacher].pivot(index="example", columns="class", values="probability")
+        rows = table[table["source"] == teacher].pivot(
+            index="example", columns="class", values="probability"
+        )
         soft = torch.tensor(rows.to_numpy())
         labels = torch.full((len(soft),), EXAMPLE_CLASS)
-        found[teacher] = response.response_variance(soft / soft.sum(1, keepdim=True), labels)
+        found[teacher] = response.response_variance(
+            soft / soft.sum(1, keepdim=True), labels
+        )
     ratios = pd.Series(found["large"]) / pd.Series(found["small"])
     return ratios.to_frame("published, five images")
-
-
-def progress(**options: object) -> tqdm:
-    """A progress bar on standard error, or in the file that KDUTILS_PROGRESS names while a page is recorded.
-
-    A log gets a line every half minute.
-    """
-    path = os.environ.get("KDUTILS_PROGRESS")
-    live = path or sys.stderr.isatty() or "ipykernel" in sys.modules
-    return tqdm(file=open(path, "a") if path else sys.stderr, mininterval=0.5 if live else 30, **options)
-
-
-# -------------------------------------------------------------------- fleets, here or in worker processes
-
-
-def _fleets(members: list[StudentProtocol], device: torch.device) -> Iterator[list[StudentProtocol]]:
-    """Members in groups that share a fleet: all that may where they are stacked, else one by one for many processes."""
-    groups: dict[tuple, list[StudentProtocol]] = {}
-    for member in members:
-        groups.setdefault(tuple(getattr(member, f) for f in SHARED), []).append(member)
-    for group in groups.values():
-        size = len(group) if is_stacked(group[0], device) else 1
-        yield from (group[i : i + size] for i in range(0, len(group), size))
-
-
-def _workers(tasks: int) -> ProcessPoolExecutor:
-    """One process a core, each with one thread: small networks gain nothing from a second thread."""
-    count = max(1, min(os.cpu_count() or 1, tasks))
-    # glibc hands large blocks back to the kernel at every step; keeping them saves 15-25 % of a student's time.
-    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
-    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**33))
-    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start_worker, (os.getpid(),))
-
-
-def _start_worker(parent: int) -> None:
-    torch.set_num_threads(1)
-
-    def watch() -> None:  # a killed parent must not leave workers behind
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _run_fleets(fleets: list, teachers: dict, device: torch.device, root, afresh: bool, pool: Executor | None):
-    """Yield (members, students) as fleets end."""
-    wanted = lambda members: {k: teachers[k] for k in {(m.teacher, m.teacher_epoch) for m in members}}
-    if pool is None:
-        for members in fleets:
-            yield members, run_fleet(members, wanted(members), str(device), root, afresh)
-        return
-    jobs = {pool.submit(run_fleet, members, wanted(members), str(device), root, afresh): members for members in fleets}
-    for job in as_completed(jobs):
-        yield jobs[job], job.result()
-
-
-def run_fleet(
-    members: list[StudentProtocol],
-    teachers: dict[tuple[str, int], TeacherProtocol],
-    device: str,
-    root: str | Path | None = None,
-    afresh: bool = False,
-) -> list[Student]:
-    """Distil one fleet, or read it from the cache; self-contained, so that any process can run it.
-
-    Returns the students in the members' order.
-    """
-    first = members[0]
-    stored = [None if afresh else records.load_tensors(student_path(m)) for m in members]
-    todo = [m for m, found in zip(members, stored, strict=True) if found is None]
-    if todo:
-        start = time.perf_counter()
-        train = load_dataset(first.dataset, "train", root)
-        transfer = train.subset(stratified(train.labels, first.train_size))
-        logits = {}
-        for (teacher, epoch), protocol in teachers.items():
-            found = load_response(protocol, epoch)
-            if found is None:
-                raise UserError(f"{snapshot_path(protocol, epoch)} is gone; run again to rebuild it")
-            logits[teacher, epoch] = found.train
-        others = (load_dataset(first.dataset, split, root) for split in ("validation", "test"))
-        students = distil(todo, transfer, logits, *others, torch.device(device))
-        seconds = (time.perf_counter() - start) / len(todo)
-        for member, student in zip(todo, students, strict=True):
-            tensors = {"validation": student.validation.half(), "test": student.test.half()}
-            tensors |= {"curve": student.curve, "loss": student.loss, "seconds": torch.tensor(seconds)}
-            records.save_tensors(student_path(member), tensors)
-    # Read back even what was trained now: a result never depends on whether it came through the cache.
-    return [Student(**{n: t.float() for n, t in records.load_tensors(student_path(m)).items()}) for m in members]
-
-
-def student_path(member: StudentProtocol) -> Path:
-    return records.cache_root() / "students" / f"{key(member)}.safetensors"
 
 
 # -------------------------------------------------------------------- what there is, and what it would take
@@ -671,8 +1066,10 @@ def student_path(member: StudentProtocol) -> Path:
 
 def multiply_adds(protocol: TeacherProtocol | StudentProtocol, epochs: int) -> float:
     """Multiply-adds of a run's training, a backward pass counted as two forward ones."""
-    size = protocol.train_size or FULL_SIZE[protocol.dataset]
-    return 3.0 * _multiply_adds(protocol.dataset, protocol.role) * size * epochs
+    seen = (protocol.train_size or FULL_SIZE[protocol.dataset]) * epochs
+    if isinstance(protocol, StudentProtocol) and protocol.steps:
+        seen = epochs * protocol.steps * protocol.batch_size
+    return 3.0 * _multiply_adds(protocol.dataset, protocol.role) * seen
 
 
 @functools.cache
@@ -691,19 +1088,38 @@ def status(studies: Iterable[Study]) -> pd.DataFrame:
         rate = _rates(study)
         for name, artefact in ARTEFACTS.items():
             for dataset in (d for d in study.datasets if d in artefact.datasets):
-                one = Study(study.profile, [dataset], study.seeds, "never", study.device, study.results)
-                wanted = one.missing_class_runs() if artefact.records == "missing_class" else one.teacher_runs()
-                lacking = one.missing(artefact.records)
-                teachers = {(key(r.protocol), r.epochs): r for r in lacking if isinstance(r, TeacherRun)}
-                seconds = 0.0
-                if artefact.records == "missing_class":
-                    teachers = {(key(r.teacher.protocol), r.teacher.epochs): r.teacher for r in lacking}
-                    if lacking:
-                        macs = multiply_adds(lacking[0].protocol, lacking[0].protocol.epochs)
-                        seconds += len(lacking) * macs * 2 / rate["student"]
-                for teacher in teachers.values():
+                one = Study(
+                    study.profile,
+                    [dataset],
+                    study.seeds,
+                    "never",
+                    study.device,
+                    study.results,
+                )
+                wanted, lacking = (
+                    [r for g in artefact.groups for r in of(g)]
+                    for of in (one.runs, one.missing)
+                )
+                students = [r for r in lacking if isinstance(r, StudentRun)]
+                macs = sum(
+                    multiply_adds(r.protocol, r.protocol.epochs) for r in students
+                )
+                seconds = macs * 2 / rate["student"]
+                teachers = dict.fromkeys(
+                    r.teacher if isinstance(r, StudentRun) else r for r in lacking
+                )
+                longest = {
+                    t.key: t
+                    for t in sorted(teachers, key=lambda t: t.epochs)
+                    if t.protocol
+                }
+                for teacher in longest.values():
                     if load_response(teacher.protocol, teacher.epochs) is None:
-                        seconds += multiply_adds(teacher.protocol, teacher.epochs) * 2 / rate["teacher"]
+                        seconds += (
+                            multiply_adds(teacher.protocol, teacher.epochs)
+                            * 2
+                            / rate["teacher"]
+                        )
                 rows.append(
                     {
                         "artefact": name,
@@ -720,7 +1136,7 @@ def status(studies: Iterable[Study]) -> pd.DataFrame:
 def _rates(study: Study) -> dict[str, float]:
     """Floating-point operations a second of teachers' and students' training on this hardware, as recorded so far."""
     device = resolve_device(str(study.device))
-    table = study.runs()
+    table = study.runs_made()
     table = table[table["device"] == records.device_name(device)]
     rates = {}
     for kind, of in (("teacher", TeacherProtocol), ("student", StudentProtocol)):
@@ -729,7 +1145,11 @@ def _rates(study: Study) -> dict[str, float]:
         for text, epochs in zip(recent["protocol"], recent["epochs"], strict=True):
             fields = {k: v for k, v in json.loads(text).items() if k != "kind"}
             done += 2 * multiply_adds(of(**fields), epochs)
-        parallel = os.cpu_count() or 1 if kind == "student" and device.type == "cpu" else 1
+        parallel = (
+            os.cpu_count() or 1 if kind == "student" and device.type == "cpu" else 1
+        )
         default = 2e13 if device.type == "cuda" else 5e10
-        rates[kind] = done / recent["seconds"].sum() * parallel if len(recent) else default
+        rates[kind] = (
+            done / recent["seconds"].sum() * parallel if len(recent) else default
+        )
     return rates

@@ -1,18 +1,19 @@
 """Many students, distilled at once from stored teacher logits; the teacher itself never runs.
 
-Students of one fleet share seed, transfer set, network and schedule, hence every minibatch; they may differ in
-teacher, missing class, temperature, alpha, T² factor and learning rate. Their weights are stacked along a leading
-axis of E members. A missing class is a weight of zero on its examples, and a member's loss is divided by the examples
-it keeps, so nothing is gathered per member and a student's result does not depend on the fleet it rides in, beyond
-the rounding of differently shaped matrix products.
+Students of one fleet share seed, number of examples, network and schedule; they may differ in teacher, missing class,
+selection of examples, temperature, alpha, T² factor and learning rate. Their weights are stacked along a leading axis
+of E members. Members that learn from the same examples share every minibatch. A missing class is a weight of zero on
+its examples, and a member's loss is divided by the examples it keeps, so a student's result does not depend on the
+fleet it rides in, beyond the rounding of differently shaped matrix products.
 
-Two back ends, one meaning. On a GPU, and for the digits everywhere, the members are stacked: activations are (E, B, H, W, C), a convolution is a patch
-matrix times a weight matrix, batched over members, and the first convolution's patches are shared by all. On a CPU
-larger images are left to `distil_one`, one member after another: there the stacked form, grouped convolutions and a
+Two back ends, one meaning. On a GPU, and for the digits everywhere, the members are stacked: activations are
+(E, B, H, W, C), a convolution is a patch matrix times a weight matrix, batched over members, and where members share
+their minibatches the first convolution's patches are shared by all. On a CPU larger images are left to `distil_one`, one member after another: there the stacked form, grouped convolutions and a
 compiled stack were all slower than its channels-last loop on one thread, with one process for each core.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,17 +23,40 @@ from torch import Tensor, nn
 from kdutils.data import ImageSet
 from kdutils.errors import UserError, check_name
 from kdutils.losses import distillation_loss, distillation_losses
-from kdutils.models import SameConv2d, SameMaxPool2d, create_model, same_padding
-from kdutils.protocols import StudentProtocol, seed_for
+from kdutils.models import (
+    INPUT_SHAPES,
+    SameConv2d,
+    SameMaxPool2d,
+    create_model,
+    same_padding,
+)
+from kdutils.protocols import TABLE_TEMPERATURE, StudentProtocol, seed_for
+from kdutils.response import select_examples
 from kdutils.training import epoch_batches, make_optimizer, predict, to_input
 
 # What the members of one fleet share; everything else may differ between them.
-SHARED = ("dataset", "data", "role", "seed", "train_size", "batch_size", "epochs", "optimizer", "precision", "schema")
+SHARED = (
+    *(
+        "dataset",
+        "data",
+        "role",
+        "seed",
+        "train_size",
+        "eval_size",
+        "examples",
+        "batch_size",
+        "epochs",
+        "steps",
+    ),
+    *("optimizer", "precision", "schema"),
+)
 
 
 def is_stacked(member: StudentProtocol, device: torch.device) -> bool:
     """Whether members of this kind are stacked on this device, or trained one after another."""
-    return device.type == "cuda" or member.dataset == "digits"  # tiny steps cost their overhead, whatever the device
+    return (
+        device.type == "cuda" or member.dataset == "digits"
+    )  # tiny steps cost their overhead, whatever the device
 
 
 @dataclass(frozen=True)
@@ -43,7 +67,39 @@ class Student:
     test: Tensor  # float32 (N, 10)
     curve: Tensor  # float32 (epochs,), fractions
     loss: Tensor  # float32 (epochs,), mean training loss
-    seconds: Tensor | None = None  # wall-clock time of its share of the fleet, once it is stored
+    seconds: Tensor | None = (
+        None  # wall-clock time of its share of the fleet, once it is stored
+    )
+
+
+def transfer_indices(
+    member: StudentProtocol, labels: Tensor, teacher: Tensor
+) -> Tensor:
+    """Indices of the examples that a member learns from, into `labels` (N,) and its teacher's logits (N, 10).
+
+    Examples are chosen by the entropy of the response at T = 9 (section 4.2), whatever temperature is distilled at.
+    """
+    if member.examples is None:
+        return torch.arange(len(labels))
+    return select_examples(
+        teacher,
+        labels,
+        member.examples,
+        selection=member.selection,
+        temperature=TABLE_TEMPERATURE,
+        seed=seed_for("examples", member.seed),
+    )
+
+
+def epochs_of_batches(member: StudentProtocol, size: int) -> Iterator[list[Tensor]]:
+    """For each epoch its batches of indices below `size`: `member.steps` of them, pass after pass, or one pass."""
+    batch_size = min(member.batch_size, size)
+    passes = (
+        epoch_batches(size, batch_size, member.seed, n) for n in itertools.count(1)
+    )
+    stream = itertools.chain.from_iterable(passes)
+    for _ in range(member.epochs):
+        yield list(itertools.islice(stream, member.steps or -(-size // batch_size)))
 
 
 def distil_one(
@@ -58,16 +114,26 @@ def distil_one(
 
     Parameters and errors are those of `distil`, for one member and its own teacher's logits (N, 10).
     """
-    layout = torch.channels_last  # on a CPU, half the time of contiguous: its max-pool is slow there
-    model = create_model(member.dataset, member.role, seed=seed_for("init", member.seed, member.role))
+    chosen = transfer_indices(member, transfer.labels, teacher)
+    transfer, teacher = transfer.subset(chosen), teacher[chosen]
+    layout = (
+        torch.channels_last
+    )  # on a CPU, half the time of contiguous: its max-pool is slow there
+    model = create_model(
+        member.dataset, member.role, seed=seed_for("init", member.seed, member.role)
+    )
     model = model.to(device, memory_format=layout)
     optimizer = make_optimizer(model, member.optimizer, member.learning_rate)
-    images, labels, teacher = transfer.images.to(device), transfer.labels.to(device), teacher.to(device)
+    images, labels, teacher = (
+        transfer.images.to(device),
+        transfer.labels.to(device),
+        teacher.to(device),
+    )
     curve, losses = [], []
-    for epoch in range(1, member.epochs + 1):
+    for epoch, batches in enumerate(epochs_of_batches(member, len(transfer)), 1):
         model.train()
         total, count = torch.zeros((), device=device), 0
-        for batch in epoch_batches(len(transfer), member.batch_size, member.seed, epoch):
+        for batch in batches:
             if member.missing_class is not None:
                 batch = batch[transfer.labels[batch] != member.missing_class]
             if len(batch) == 0:
@@ -86,7 +152,9 @@ def distil_one(
             optimizer.step()
             total, count = total + loss.detach() * len(batch), count + len(batch)
         if not bool(total.isfinite()):
-            raise FloatingPointError(f"the student of {member} diverged in epoch {epoch}")
+            raise FloatingPointError(
+                f"the student of {member} diverged in epoch {epoch}"
+            )
         predicted = predict(model, validation.images.to(device)).cpu()
         curve.append((predicted.argmax(1) == validation.labels).float().mean())
         losses.append(total.cpu() / count)
@@ -110,7 +178,7 @@ def distil(
     members : sequence of StudentProtocol
         They agree in every field named in `SHARED`.
     transfer : ImageSet
-        The N images that all members see, each in the same order.
+        The N images that members learn from, or choose their examples from.
     teachers : dict
         Teacher logits float32 (N, 10) on `transfer`, by (key of the teacher's protocol, epoch).
     validation, test : ImageSet
@@ -131,7 +199,9 @@ def distil(
     for field in SHARED:
         if len({getattr(m, field) for m in members}) > 1:
             raise UserError(f"members of one fleet must share {field!r}")
-    absent = [m.teacher for m in members if (m.teacher, m.teacher_epoch) not in teachers]
+    absent = [
+        m.teacher for m in members if (m.teacher, m.teacher_epoch) not in teachers
+    ]
     if absent:
         raise UserError(f"no logits are given of teacher {absent[0]}")
     sources = list(teachers)
@@ -142,27 +212,55 @@ def distil(
             )
     if not (is_stacked(first, device) if stacked is None else stacked):
         take = lambda m: teachers[m.teacher, m.teacher_epoch]
-        return [distil_one(m, transfer, take(m), validation, test, device) for m in members]
+        return [
+            distil_one(m, transfer, take(m), validation, test, device) for m in members
+        ]
     column = lambda values: torch.tensor(values, device=device)[:, None]
-    which = torch.tensor([sources.index((m.teacher, m.teacher_epoch)) for m in members], device=device)
+    which = torch.tensor(
+        [sources.index((m.teacher, m.teacher_epoch)) for m in members], device=device
+    )
     logits = torch.stack([teachers[s].to(device) for s in sources])
-    missing = column([-1 if m.missing_class is None else m.missing_class for m in members])
-    temperature, alpha = column([m.temperature for m in members]), column([m.alpha for m in members])
+    missing = column(
+        [-1 if m.missing_class is None else m.missing_class for m in members]
+    )
+    temperature, alpha = (
+        column([m.temperature for m in members]),
+        column([m.alpha for m in members]),
+    )
     scale = column([m.scale_by_t2 for m in members])
-    images, labels, own_labels = transfer.images.to(device), transfer.labels.to(device), transfer.labels.cpu()
+    # Which examples each member learns from: one row for all where they agree.
+    chosen = [
+        transfer_indices(m, transfer.labels, teachers[m.teacher, m.teacher_epoch])
+        for m in members
+    ]
+    alike = all(torch.equal(c, chosen[0]) for c in chosen)
+    chosen = torch.stack(chosen[:1] if alike else chosen)  # (1 or E, n)
+    images, labels, own_labels = (
+        transfer.images.to(device),
+        transfer.labels.to(device),
+        transfer.labels.cpu(),
+    )
     network = _Stacked(first, len(members), device)
-    step_all = _optimizer(first.optimizer, network.parameters, column([m.learning_rate for m in members]))
+    step_all = _optimizer(
+        first.optimizer, network.parameters, column([m.learning_rate for m in members])
+    )
 
     curves, losses = [], []
-    for epoch in range(1, first.epochs + 1):
-        total = torch.zeros(len(members), device=device)
-        for order in epoch_batches(len(transfer), first.batch_size, first.seed, epoch):
-            batch = order.to(device)
+    for epoch, batches in enumerate(epochs_of_batches(first, chosen.shape[1]), 1):
+        total, count = (
+            torch.zeros(len(members), device=device),
+            torch.zeros(len(members), device=device),
+        )
+        for order in batches:
+            picked = chosen[:, order]  # (1 or E, B)
+            batch = picked.to(device)
             y = labels[batch]
             kept = (y != missing).float()  # (E, B)
             each = distillation_losses(
-                network(to_input(images[batch], device)),
-                logits[:, batch][which],
+                network(
+                    to_input(images[batch.flatten()], device).unflatten(0, batch.shape)
+                ),
+                logits[which[:, None], batch],
                 y.expand(len(members), -1),
                 temperature=temperature,
                 alpha=alpha,
@@ -170,15 +268,20 @@ def distil(
             )
             summed = (each * kept).sum(1)
             # A sum over members: each member's gradient is then its own.
-            gradients = torch.autograd.grad((summed / kept.sum(1).clamp(min=1)).sum(), network.parameters)
+            gradients = torch.autograd.grad(
+                (summed / kept.sum(1).clamp(min=1)).sum(), network.parameters
+            )
             # A batch of one class alone, as tiny ones may be, leaves the members that lack it nothing to learn.
-            alike = bool((own_labels[order] == own_labels[order[0]]).all())
-            step_all(gradients, kept.any(1) if alike else None)
-            total += summed.detach()
+            single = own_labels[picked]
+            step_all(
+                gradients,
+                kept.any(1) if bool((single == single[:, :1]).all(1).any()) else None,
+            )
+            total, count = total + summed.detach(), count + kept.sum(1)
         if not bool(total.isfinite().all()):
             bad = members[int((~total.isfinite()).nonzero()[0])]
             raise FloatingPointError(f"the student of {bad} diverged in epoch {epoch}")
-        losses.append(total.cpu() / (labels != missing).sum(1).cpu())
+        losses.append((total / count).cpu())
         predicted = network.predict(validation.images, device)
         curves.append((predicted.argmax(2) == validation.labels).float().mean(1))
     tested = network.predict(test.images, device)
@@ -186,7 +289,9 @@ def distil(
     return [Student(*values) for values in zip(*columns, strict=True)]
 
 
-def _optimizer(name: str, parameters: list[Tensor], learning_rate: Tensor) -> Callable[..., None]:
+def _optimizer(
+    name: str, parameters: list[Tensor], learning_rate: Tensor
+) -> Callable[..., None]:
     """As `training.make_optimizer`, elementwise on stacked tensors with one learning rate (E, 1) a member.
 
     The step takes the gradients and, where not all members learn from the batch, which do: bool (E,).
@@ -197,7 +302,11 @@ def _optimizer(name: str, parameters: list[Tensor], learning_rate: Tensor) -> Ca
     steps: int | Tensor = 0  # a tensor (E,) once members differ
 
     def per_member(values: float | Tensor, like: Tensor) -> float | Tensor:
-        return values.to(like).view(-1, *[1] * (like.ndim - 1)) if isinstance(values, Tensor) else values
+        return (
+            values.to(like).view(-1, *[1] * (like.ndim - 1))
+            if isinstance(values, Tensor)
+            else values
+        )
 
     rates = [per_member(learning_rate, p) for p in parameters]
 
@@ -216,7 +325,9 @@ def _optimizer(name: str, parameters: list[Tensor], learning_rate: Tensor) -> Ca
     def step(gradients: Sequence[Tensor], learning: Tensor | None = None) -> None:
         nonlocal steps
         steps = steps + (1 if learning is None else learning.double())
-        for p, g, m, v, rate in zip(parameters, gradients, first, second, rates, strict=True):
+        for p, g, m, v, rate in zip(
+            parameters, gradients, first, second, rates, strict=True
+        ):
             before = None if learning is None else [t.clone() for t in (p, m, v)]
             update(p, g, m, v, rate)
             if before:
@@ -230,17 +341,28 @@ class _Stacked:
     """E copies of one network with their own weights, as matrices: (E, 9·C_in, C_out) or (E, width_in, width_out)."""
 
     def __init__(self, member: StudentProtocol, size: int, device: torch.device):
-        model = create_model(member.dataset, member.role, seed=seed_for("init", member.seed, member.role))
+        model = create_model(
+            member.dataset, member.role, seed=seed_for("init", member.seed, member.role)
+        )
         self.layers = [*model.features, model.classifier]
         self.parameters: list[Tensor] = []
-        channels = None  # of the activations that the next dense layer flattens
+        channels: int | None = INPUT_SHAPES[member.dataset][
+            0
+        ]  # of the activations that the next dense layer flattens
         for layer in self.layers:
             if isinstance(layer, SameConv2d):
-                weight, channels = layer.weight.permute(2, 3, 1, 0).flatten(0, 2), layer.out_channels
+                weight, channels = (
+                    layer.weight.permute(2, 3, 1, 0).flatten(0, 2),
+                    layer.out_channels,
+                )
             elif isinstance(layer, nn.Linear):
                 weight = layer.weight
-                if channels is not None:  # Flatten saw (C, H, W); here activations are (H, W, C)
-                    weight = weight.unflatten(1, (channels, -1)).transpose(1, 2).flatten(1)
+                if (
+                    channels is not None
+                ):  # Flatten saw (C, H, W); here activations are (H, W, C)
+                    weight = (
+                        weight.unflatten(1, (channels, -1)).transpose(1, 2).flatten(1)
+                    )
                     channels = None
                 weight = weight.T
             elif isinstance(layer, nn.LeakyReLU | nn.ReLU | nn.Flatten | SameMaxPool2d):
@@ -252,8 +374,10 @@ class _Stacked:
                 self.parameters.append(stacked.requires_grad_())
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits (E, B, 10) of images (B, C, H, W) in [0, 1], the same for all members."""
-        x = images.permute(0, 2, 3, 1)[None]  # (1, B, H, W, C) until the first layer with weights
+        """Logits (E, B, 10) of images (E, B, C, H, W) in [0, 1], or (1, B, C, H, W), the same for all members."""
+        x = images.permute(
+            0, 1, 3, 4, 2
+        )  # (1, B, H, W, C) may last until the first layer with weights
         parameters = iter(self.parameters)
         for layer in self.layers:
             if isinstance(layer, SameConv2d):
@@ -276,7 +400,10 @@ class _Stacked:
     @torch.inference_mode()
     def predict(self, images: Tensor, device: torch.device) -> Tensor:
         """Logits float32 (E, N, 10) of images uint8, on the CPU."""
-        chunks = [self(to_input(chunk.to(device), device)).cpu() for chunk in images.split(250)]
+        chunks = [
+            self(to_input(chunk.to(device), device)[None]).cpu()
+            for chunk in images.split(250)
+        ]
         return torch.cat(chunks, 1)
 
 
@@ -286,14 +413,18 @@ class _Patches(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, stride: int) -> Tensor:
         members, batch, height, width, channels = ctx.shape = x.shape
-        ctx.stride, ctx.padding = stride, (same_padding(height, 3, stride), same_padding(width, 3, stride))
+        ctx.stride, ctx.padding = (
+            stride,
+            (same_padding(height, 3, stride), same_padding(width, 3, stride)),
+        )
         (top, bottom), (left, right) = ctx.padding
         padded = F.pad(x, (0, 0, left, right, top, bottom))
         ctx.out = rows, columns = -(-height // stride), -(-width // stride)
         e, b, h, w, c = padded.stride()
         # One strided copy gathers all nine neighbours.
         windows = padded.as_strided(
-            (members, batch, rows, columns, 3, 3, channels), (e, b, h * stride, w * stride, h, w, c)
+            (members, batch, rows, columns, 3, 3, channels),
+            (e, b, h * stride, w * stride, h, w, c),
         )
         return windows.reshape(members, batch * rows * columns, 9 * channels)
 
@@ -305,10 +436,17 @@ class _Patches(torch.autograd.Function):
         (top, bottom), (left, right) = ctx.padding
         rows, columns = ctx.out
         gradient = gradient.view(members, batch, rows, columns, 3, 3, channels)
-        padded = gradient.new_zeros(members, batch, height + top + bottom, width + left + right, channels)
+        padded = gradient.new_zeros(
+            members, batch, height + top + bottom, width + left + right, channels
+        )
         for i in range(3):
             for j in range(3):
-                target = padded[:, :, i : i + rows * ctx.stride : ctx.stride, j : j + columns * ctx.stride : ctx.stride]
+                target = padded[
+                    :,
+                    :,
+                    i : i + rows * ctx.stride : ctx.stride,
+                    j : j + columns * ctx.stride : ctx.stride,
+                ]
                 target += gradient[..., i, j, :]
         return padded[:, :, top : top + height, left : left + width], None
 

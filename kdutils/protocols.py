@@ -8,8 +8,12 @@ optimiser           Adam at Keras's defaults (1e-3, 0.9, 0.999, eps 1e-7), input
 dropout             0.5 after each hidden dense layer of a large teacher: the rate its authors recommend there
 teacher batch       256, the smallest batch size on the axis of Fig. 6: the conventional end of that sweep
 teacher epochs      the same for both teachers ("equal"), so that capacity alone differs
+teacher precision   float32, but bfloat16 convolutions for CIFAR-10's teachers at full scale, whose large one has 27
+                    million parameters
 student batch       64, the Keras example's
 student epochs      5: the example trains for 3; 5 lets accuracy on the classes that are seen level off
+few examples        as many optimiser steps for every number of examples as the full transfer set gets: at equal
+                    epochs, five examples a class would be a handful of steps
 ==================  ==========================================================================================
 """
 
@@ -24,7 +28,9 @@ SCHEMA = 1
 TEMPERATURES = (3.0, 6.0, 9.0, 12.0, 15.0, 20.0)  # Tables 4-6
 ALPHA_KD = 0.99  # section 3.3
 TABLE_TEMPERATURE = 9.0  # Tables 2-3, section 4.2
+ALPHA_LS = 0.6  # Table 1
 TEACHERS = ("small", "large")
+UNIFORM = "uniform"  # a teacher without a network: label smoothing is distillation from it at T = 1 (section 3.2)
 
 
 def seed_for(*parts: object) -> int:
@@ -47,6 +53,9 @@ class TeacherProtocol:
     dropout: float = 0.5
     precision: str = "float32"  # of the convolutions; the last layer and the optimiser are always float32
     variant: str = "table7"
+    eval_size: int | None = (
+        None  # validation and test images that are looked at, stratified; None: all
+    )
     schema: int = SCHEMA
 
 
@@ -61,7 +70,7 @@ class StudentProtocol:
     train_size: int | None
     batch_size: int
     epochs: int
-    teacher: str  # key of the teacher's protocol
+    teacher: str  # key of the teacher's protocol, or UNIFORM
     teacher_epoch: int
     missing_class: int | None
     temperature: float
@@ -70,15 +79,32 @@ class StudentProtocol:
     optimizer: str = "adam"
     learning_rate: float = 1e-3
     precision: str = "float32"
+    eval_size: int | None = None  # as a teacher's
+    examples: int | None = (
+        None  # of each class in the transfer set; None: all of `train_size`
+    )
+    selection: str | None = None  # of these examples, see `response.select_examples`
+    steps: int | None = (
+        None  # optimiser steps an epoch; None: one pass through the transfer set
+    )
     schema: int = SCHEMA
 
+
+# What runs implied before a field was added. A field at this value is left out of the canonical protocol, so that the
+# keys of older runs stay what they are. These values never change, whatever a field's default becomes.
+IMPLIED = {"eval_size": None, "examples": None, "selection": None, "steps": None}
 
 Protocol = TeacherProtocol | StudentProtocol
 
 
 def canonical(protocol: Protocol) -> str:
-    """The protocol as canonical JSON: its kind and every field, sorted."""
+    """The protocol as canonical JSON: its kind and every field but those at their `IMPLIED` value, sorted."""
     fields = {"kind": type(protocol).__name__, **dataclasses.asdict(protocol)}
+    fields = {
+        name: value
+        for name, value in fields.items()
+        if name not in IMPLIED or value != IMPLIED[name]
+    }
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
@@ -87,56 +113,26 @@ def key(protocol: Protocol) -> str:
     return hashlib.sha256(canonical(protocol).encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Profile:
-    """How much of the full-scale study is run. Reduced profiles are for trying things; `paper` decides.
-
-    A reduced profile scales the batch size with the number of training images, so that an epoch keeps its number of
-    steps and experiments on batch sizes keep their meaning.
-    """
-
-    name: str
-    temperatures: tuple[float, ...] = TEMPERATURES
-    train_size: dict[str, int | None]  # training images by data set; None: all
-    teacher_epochs: dict[str, int]
-    student_epochs: dict[str, int]
-    seeds: int
-
-    def batch_size(self, dataset: str, full: int) -> int:
-        """The batch size that stands for `full` at this profile's number of images."""
-        size = self.train_size[dataset]
-        return full if size is None else max(1, round(full * size / FULL_SIZE[dataset]))
-
-
-FULL_SIZE = {"mnist": 55_000, "fashion_mnist": 55_000, "cifar10": 45_000, "digits": 1_257}
+FULL_SIZE = {
+    "mnist": 55_000,
+    "fashion_mnist": 55_000,
+    "cifar10": 45_000,
+    "digits": 1_257,
+}
 TEACHER_BATCH = {"mnist": 256, "fashion_mnist": 256, "cifar10": 256, "digits": 32}
 STUDENT_BATCH = {"mnist": 64, "fashion_mnist": 64, "cifar10": 64, "digits": 16}
-ALL = dict.fromkeys(FULL_SIZE)
-
-PROFILES = {
-    "paper": Profile(
-        name="paper",
-        train_size=ALL,
-        teacher_epochs={"mnist": 10, "fashion_mnist": 10, "cifar10": 30, "digits": 30},
-        student_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 10, "digits": 60},
-        seeds=3,
-    ),
-    "cpu": Profile(
-        name="cpu",
-        train_size={"mnist": 20_000, "fashion_mnist": 20_000, "cifar10": 5_000, "digits": None},
-        teacher_epochs={"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "digits": 30},
-        student_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 10, "digits": 60},
-        seeds=1,
-    ),
-    "smoke": Profile(
-        name="smoke",
-        temperatures=(3.0, 9.0, 20.0),
-        train_size={"mnist": 2_000, "fashion_mnist": 2_000, "cifar10": 1_000, "digits": None},
-        teacher_epochs={"mnist": 3, "fashion_mnist": 3, "cifar10": 2, "digits": 20},
-        student_epochs={"mnist": 3, "fashion_mnist": 3, "cifar10": 2, "digits": 40},
-        seeds=1,
-    ),
-}
+EXAMPLES = (5, 10, 20, 50, 100, 200, 500, 1000, 2000)  # a class, Figure 4
+EVALUATIONS = 10  # of a student that learns from few examples, at equal distances
+SWEEP_EPOCHS = (
+    1,
+    2,
+    5,
+    10,
+    20,
+    30,
+    40,
+    50,
+)  # at which a sweep's teachers are distilled
 
 
 @dataclass(frozen=True)
@@ -146,9 +142,123 @@ class Training:
     batch_size: int
     epochs: int
 
+    def __str__(self) -> str:
+        return f"{self.batch_size}x{self.epochs}"
+
+    @classmethod
+    def parse(cls, name: str) -> "Training":
+        """The training called "4096x50"."""
+        return cls(*map(int, name.split("x")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """How much of the full-scale study is run. Reduced profiles are for trying things; `paper` decides.
+
+    A reduced profile scales the batch size with the number of training images, so that an epoch keeps its number of
+    steps and experiments on batch sizes keep their meaning. Everything but `name` and `seeds` is by data set.
+    """
+
+    name: str
+    temperatures: dict[
+        str, tuple[float, ...]
+    ]  # of students; a response is measured at all of `TEMPERATURES`
+    train_size: dict[str, int | None]  # training images; None: all
+    eval_size: dict[str, int | None]  # validation images, and test images; None: all
+    teacher_epochs: dict[str, int]
+    student_epochs: dict[str, int]
+    sweep: dict[str, tuple[int, ...]]  # batch sizes (at full scale) of section 5
+    sweep_epochs: dict[str, int]
+    precision: dict[str, str]  # of teachers
+    seeds: int
+
+    def batch_size(self, dataset: str, full: int) -> int:
+        """The batch size that stands for `full` at this profile's number of images."""
+        size = self.train_size[dataset]
+        return full if size is None else max(1, round(full * size / FULL_SIZE[dataset]))
+
+    def steps(self, dataset: str) -> int:
+        """Optimiser steps of a student on the whole transfer set, hence of one on any number of examples."""
+        size = self.train_size[dataset] or FULL_SIZE[dataset]
+        return self.student_epochs[dataset] * -(
+            -size // self.batch_size(dataset, STUDENT_BATCH[dataset])
+        )
+
+    def examples(self, dataset: str) -> list[int]:
+        """Figure 4's examples a class, as far as the transfer set has them."""
+        size = self.train_size[dataset] or FULL_SIZE[dataset]
+        return [n for n in EXAMPLES if 10 * n <= size]
+
+
+def _all(value: object) -> dict:
+    return dict.fromkeys(FULL_SIZE, value)
+
+
+_MNIST_SWEEP = (256, 512, 1024, 2048, 4096, 8192)
+PROFILES = {
+    "paper": Profile(
+        name="paper",
+        temperatures=_all(TEMPERATURES),
+        train_size=_all(None),
+        eval_size=_all(None),
+        teacher_epochs={"mnist": 10, "fashion_mnist": 10, "cifar10": 30, "digits": 30},
+        student_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 10, "digits": 60},
+        sweep=_all(_MNIST_SWEEP)
+        | {"cifar10": (256, 1024, 4096, 8192), "digits": (32, 128, 512)},
+        sweep_epochs=_all(50) | {"cifar10": 30},
+        precision=_all("float32") | {"cifar10": "bfloat16"},
+        seeds=3,
+    ),
+    "cpu": Profile(
+        name="cpu",
+        temperatures=_all(TEMPERATURES) | {"cifar10": (3.0, 9.0, 20.0)},
+        train_size={
+            "mnist": 5_000,
+            "fashion_mnist": 5_000,
+            "cifar10": 2_000,
+            "digits": None,
+        },
+        eval_size=_all(2_000) | {"digits": None},
+        teacher_epochs={"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "digits": 30},
+        student_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 6, "digits": 60},
+        sweep=_all((256, 1024, 4096, 8192))
+        | {"cifar10": (256, 1024, 4096), "digits": (32, 128, 512)},
+        sweep_epochs={"mnist": 50, "fashion_mnist": 20, "cifar10": 10, "digits": 50},
+        precision=_all("float32"),
+        seeds=1,
+    ),
+    "smoke": Profile(
+        name="smoke",
+        temperatures=_all((3.0, 9.0, 20.0)),
+        train_size={
+            "mnist": 2_000,
+            "fashion_mnist": 2_000,
+            "cifar10": 1_000,
+            "digits": None,
+        },
+        eval_size=_all(1_000) | {"digits": None},
+        teacher_epochs={"mnist": 3, "fashion_mnist": 3, "cifar10": 2, "digits": 20},
+        student_epochs={"mnist": 3, "fashion_mnist": 3, "cifar10": 2, "digits": 40},
+        sweep=_all((256, 4096)) | {"digits": (32, 512)},
+        sweep_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 2, "digits": 20},
+        precision=_all("float32"),
+        seeds=1,
+    ),
+}
+
 
 # Training lengths at which MNIST's teachers answer digit 6 as the published rows of Tables 2-3 do.
 CALIBRATED = {"small": Training(2048, 1), "large": Training(256, 1)}
+RETRAINED = (
+    Training(4096, 50),
+    Training(8192, 40),
+)  # MNIST's large teacher in section 5 (Fig. 7 b and c)
+# Networks of growing capacity as teachers, for the spectrum of Figure 2: Table 7's, from one layer upwards.
+CAPACITIES = ("baseline", "student", *TEACHERS)
+ROLES = {t: f"teacher-{t}" for t in TEACHERS} | {
+    "student": "student",
+    "baseline": "student-baseline",
+}
 
 
 def trainings(profile: Profile, dataset: str) -> dict[str, dict[str, Training]]:
@@ -159,18 +269,39 @@ def trainings(profile: Profile, dataset: str) -> dict[str, dict[str, Training]]:
     """
     equal = Training(TEACHER_BATCH[dataset], profile.teacher_epochs[dataset])
     found = {"equal": dict.fromkeys(TEACHERS, equal)}
-    if dataset == "mnist" and profile.name != "smoke":
+    if dataset == "mnist" and profile.name == "paper":
         found["calibrated"] = CALIBRATED
     return found
 
 
-def teacher_protocol(profile: Profile, dataset: str, teacher: str, batch_size: int, seed: int) -> TeacherProtocol:
-    """The protocol of the "small" or "large" teacher of Table 7, at a profile, batch size (full scale) and seed."""
+def sweep(profile: Profile, dataset: str) -> list[Training]:
+    """The cells of section 5's search, batch sizes by epochs, in order."""
+    last = profile.sweep_epochs[dataset]
+    epochs = sorted({e for e in SWEEP_EPOCHS if e <= last} | {last})
+    return [Training(size, e) for size in profile.sweep[dataset] for e in epochs]
+
+
+def retrained(profile: Profile, dataset: str) -> list[Training]:
+    """The two trainings of section 5 that Figures 7-8 show; where a sweep does not reach them, its two largest."""
+    cells = sweep(profile, dataset)
+    published = [t for t in RETRAINED if t in cells and dataset == "mnist"]
+    return (
+        published
+        or [c for c in cells if c.epochs == profile.sweep_epochs[dataset]][-2:]
+    )
+
+
+def teacher_protocol(
+    profile: Profile, dataset: str, teacher: str, batch_size: int, seed: int
+) -> TeacherProtocol:
+    """The protocol of a teacher of Table 7 (by its name in `ROLES`), at a profile, batch size (full scale) and seed."""
     return TeacherProtocol(
         dataset=dataset,
         data=data_hash(dataset),
-        role=f"teacher-{teacher}",
+        role=ROLES[teacher],
         seed=seed,
         train_size=profile.train_size[dataset],
         batch_size=profile.batch_size(dataset, batch_size),
+        precision=profile.precision[dataset],
+        eval_size=profile.eval_size[dataset],
     )

@@ -1,0 +1,211 @@
+"""Teachers trained and students distilled, here or one process a core, from a cache that every process shares.
+
+Nothing here knows of tables or figures: `experiments` says which runs are wanted and records what comes back.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from tqdm import tqdm
+
+from kdutils import records
+from kdutils.errors import UserError
+from kdutils.fleet import SHARED, Student, distil, is_stacked
+from kdutils.protocols import UNIFORM, StudentProtocol, TeacherProtocol, key
+from kdutils.training import (
+    load_response,
+    load_splits,
+    snapshot_path,
+    teacher_folder,
+    train_teacher,
+)
+
+#: The teachers that members of a fleet learn from, by (key, epoch).
+Teachers = dict[tuple[str, int], TeacherProtocol]
+
+
+def progress(**options: object) -> tqdm:
+    """A progress bar on standard error, or in the file that KDUTILS_PROGRESS names while a page is recorded.
+
+    A log gets a line every half minute.
+    """
+    path = os.environ.get("KDUTILS_PROGRESS")
+    live = path or sys.stderr.isatty() or "ipykernel" in sys.modules
+    return tqdm(
+        file=open(path, "a") if path else sys.stderr,
+        mininterval=0.5 if live else 30,
+        **options,
+    )
+
+
+@contextlib.contextmanager
+def workers(tasks: int, device: torch.device) -> Iterator[Executor | None]:
+    """One process a core, or None where this process is the better place.
+
+    A worker has one thread: small networks gain nothing from a second one.
+    """
+    if device.type == "cuda" or tasks < 2:
+        yield None
+        return
+    # glibc hands large blocks back to the kernel at every step; keeping them saves 15-25 % of a student's time.
+    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**33))
+    count = min(cores(), tasks)
+    pool = ProcessPoolExecutor(
+        count, multiprocessing.get_context("spawn"), _start_worker, (os.getpid(),)
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
+
+
+def _start_worker(parent: int) -> None:
+    torch.set_num_threads(1)
+
+    def watch() -> None:  # a killed parent must not leave workers behind
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def in_order_of_ending(
+    pool: Executor | None, work: Callable, jobs: Iterable[tuple]
+) -> Iterator[tuple[tuple, object]]:
+    """Yield (job, `work(*job)`) as jobs end, in the pool's processes or one after another here."""
+    if pool is None:
+        for job in jobs:
+            yield job, work(*job)
+        return
+    futures: dict[Future, tuple] = {pool.submit(work, *job): job for job in jobs}
+    for future in as_completed(futures):
+        yield futures[future], future.result()
+
+
+def run_teacher(
+    protocol: TeacherProtocol,
+    epochs: int,
+    title: str,
+    device: str,
+    root: str | Path | None,
+    afresh: bool,
+) -> None:
+    """Train a teacher unless its response is in the cache; `afresh` forgets first what is there."""
+    folder = teacher_folder(protocol)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        for path in folder.glob(
+            ".*.tmp"
+        ):  # of a killed run, where what it wrote is not wanted again
+            path.unlink()
+        if afresh:
+            for path in folder.glob("*.safetensors"):
+                path.unlink()
+        if load_response(protocol, epochs) is None:
+            with progress(total=epochs, desc=title, unit="epoch") as bar:
+
+                def advance(epoch: int, loss: float) -> None:
+                    bar.update(epoch - bar.n)
+                    bar.set_postfix(loss=f"{loss:.3f}")
+
+                train_teacher(
+                    protocol,
+                    epochs,
+                    device=torch.device(device),
+                    root=root,
+                    on_epoch=advance,
+                )
+
+
+def fleets(
+    members: list[StudentProtocol], device: torch.device
+) -> Iterator[list[StudentProtocol]]:
+    """Members in groups that share a fleet: all that may where they are stacked, else one by one for many processes."""
+    groups: dict[tuple, list[StudentProtocol]] = {}
+    for member in members:
+        groups.setdefault(tuple(getattr(member, f) for f in SHARED), []).append(member)
+    for group in groups.values():
+        size = len(group) if is_stacked(group[0], device) else 1
+        yield from (group[i : i + size] for i in range(0, len(group), size))
+
+
+def run_fleet(
+    members: list[StudentProtocol],
+    teachers: Teachers,
+    device: str,
+    root: str | Path | None = None,
+    afresh: bool = False,
+) -> list[Student]:
+    """Distil one fleet, or read it from the cache; self-contained, so that any process can run it.
+
+    Returns the students in the members' order.
+    """
+    stored = [
+        None if afresh else records.load_tensors(student_path(m)) for m in members
+    ]
+    todo = [m for m, found in zip(members, stored, strict=True) if found is None]
+    if todo:
+        start = time.perf_counter()
+        sets = load_splits(members[0], root)
+        logits = {}
+        for teacher, epoch in dict.fromkeys((m.teacher, m.teacher_epoch) for m in todo):
+            if teacher == UNIFORM:
+                logits[teacher, epoch] = torch.zeros(len(sets["train"]), 10)
+            elif (found := load_response(teachers[teacher, epoch], epoch)) is not None:
+                logits[teacher, epoch] = found.train
+            else:
+                raise UserError(
+                    f"{snapshot_path(teachers[teacher, epoch], epoch)} is gone; run again to rebuild it"
+                )
+        students = distil(
+            todo,
+            sets["train"],
+            logits,
+            sets["validation"],
+            sets["test"],
+            torch.device(device),
+        )
+        seconds = (time.perf_counter() - start) / len(todo)
+        for member, student in zip(todo, students, strict=True):
+            tensors = {
+                "validation": student.validation.half(),
+                "test": student.test.half(),
+            }
+            tensors |= {
+                "curve": student.curve,
+                "loss": student.loss,
+                "seconds": torch.tensor(seconds),
+            }
+            records.save_tensors(student_path(member), tensors)
+    # Read back even what was trained now: a result never depends on whether it came through the cache.
+    return [
+        Student(
+            **{n: t.float() for n, t in records.load_tensors(student_path(m)).items()}
+        )
+        for m in members
+    ]
+
+
+def student_path(member: StudentProtocol) -> Path:
+    """Where a student's logits are cached."""
+    return records.cache_root() / "students" / f"{key(member)}.safetensors"
