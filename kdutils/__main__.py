@@ -22,9 +22,7 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> Parser:
     """The command line's grammar."""
-    top = Parser(
-        prog="python -m kdutils", description="Replicate Vats & Crandall (2021)."
-    )
+    top = Parser(prog="python -m kdutils", description="Replicate Vats & Crandall (2021).")
     commands = top.add_subparsers(dest="command", required=True, parser_class=Parser)
     commands.add_parser("list", help="name every table and figure")
     for name, text in (
@@ -33,35 +31,13 @@ def parser() -> Parser:
     ):
         command = commands.add_parser(name, help=text)
         if name == "run":
-            command.add_argument(
-                "artefacts",
-                nargs="+",
-                metavar="ARTEFACT",
-                help="as `list` names them, or `all`",
-            )
-            command.add_argument(
-                "--afresh", action="store_true", help="run what is recorded too"
-            )
-        command.add_argument(
-            "--profile",
-            default=None if name == "status" else "paper",
-            help=", ".join(PROFILES),
-        )
-        command.add_argument(
-            "--datasets", nargs="+", help="default: all that the artefact is shown for"
-        )
-        command.add_argument(
-            "--seeds",
-            type=int,
-            default=0,
-            help="how many, from 0; default: the profile's own number",
-        )
-        command.add_argument(
-            "--device", default="auto", help="auto, cpu, cuda, cuda:1, …"
-        )
-        command.add_argument(
-            "--results", default="", help="folder of the records; default: book/results"
-        )
+            command.add_argument("artefacts", nargs="+", metavar="ARTEFACT", help="as `list` names them, or `all`")
+            command.add_argument("--afresh", action="store_true", help="run what is recorded too")
+        command.add_argument("--profile", default=None if name == "status" else "paper", help=", ".join(PROFILES))
+        command.add_argument("--datasets", nargs="+", help="default: all that the artefact is shown for")
+        command.add_argument("--seeds", type=int, default=0, help="how many, from 0; default: the profile's own number")
+        command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
+        command.add_argument("--results", default="", help="folder of the records; default: book/results")
     return top
 
 
@@ -76,14 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.command == "status":
         profiles = [options.profile] if options.profile else list(PROFILES)
         studies = [
-            Study(
-                p,
-                options.datasets or _own(p),
-                options.seeds,
-                "never",
-                options.device,
-                options.results,
-            )
+            Study(p, options.datasets or _own(p), options.seeds, "never", options.device, options.results)
             for p in profiles
         ]
         print(status(studies).to_string(index=False))
@@ -92,18 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
     for name in names:
         check_name("table or figure", name, ARTEFACTS)
     compute = "always" if options.afresh else "missing"
-    study = Study(
-        options.profile,
-        datasets,
-        options.seeds,
-        compute,
-        options.device,
-        options.results,
-    )
-    plan = [
-        (name, [d for d in study.datasets if d in ARTEFACTS[name].datasets])
-        for name in names
-    ]
+    study = Study(options.profile, datasets, options.seeds, compute, options.device, options.results)
+    plan = [(name, [d for d in study.datasets if d in ARTEFACTS[name].datasets]) for name in names]
     if options.artefacts != ["all"]:
         for name, wanted in plan:
             if ARTEFACTS[name].datasets and not wanted:
@@ -113,9 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
     needed: dict[str, None] = {}
     for name, wanted in plan:
         study.datasets = wanted
-        if wanted and (
-            options.afresh or any(map(study.missing, ARTEFACTS[name].groups))
-        ):
+        if wanted and (options.afresh or any(map(study.missing, ARTEFACTS[name].groups))):
             needed |= dict.fromkeys(wanted)
     if needed:  # the last data set's absence must show before the first one's hours
         study.datasets = list(needed)
@@ -129,9 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
         for group in ARTEFACTS[name].groups:
             study.ensure(group)
         runs = sum(len(study.runs(group)) for group in ARTEFACTS[name].groups)
-        print(
-            f"{name}: {runs} runs recorded at profile {study.profile} for {', '.join(wanted)}"
-        )
+        print(f"{name}: {runs} runs recorded at profile {study.profile} for {', '.join(wanted)}")
 
 
 def _own(profile: str) -> list[str]:
@@ -148,8 +103,5 @@ if __name__ == "__main__":
         print(f"failed: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print(
-            "stopped; what was recorded is kept, and the same command continues",
-            file=sys.stderr,
-        )
+        print("stopped; what was recorded is kept, and the same command continues", file=sys.stderr)
         sys.exit(130)

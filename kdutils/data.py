@@ -33,42 +33,20 @@ SHA256 = {
     "digits": "fc9b7861020ea12afaf8535d0e6ace7d1ff082c16610a4c136899817badbed9e",
 }
 SPLIT_RULE = 1  # raise it whenever the choice of images changes: it is part of `data_hash`, hence of run keys
-_VALIDATION_PER_CLASS = {
-    "mnist": 500,
-    "fashion_mnist": 500,
-    "cifar10": 500,
-    "digits": 18,
-}
+_VALIDATION_PER_CLASS = {"mnist": 500, "fashion_mnist": 500, "cifar10": 500, "digits": 18}
 _FASHION = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
 _CIFAR = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
-_CLASS_NAMES = {
-    "fashion_mnist": tuple(_FASHION.split(",")),
-    "cifar10": tuple(_CIFAR.split(",")),
-}
+_CLASS_NAMES = {"fashion_mnist": tuple(_FASHION.split(",")), "cifar10": tuple(_CIFAR.split(","))}
 # torchvision's class, and the folder in which it keeps the files
 _SOURCES = {
     "mnist": ("MNIST", "MNIST/raw"),
     "fashion_mnist": ("FashionMNIST", "FashionMNIST/raw"),
     "cifar10": ("CIFAR10", "cifar-10-batches-py"),
 }
-_IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-_CIFAR_FILES = (
-    "data_batch_1",
-    "data_batch_2",
-    "data_batch_3",
-    "data_batch_4",
-    "data_batch_5",
-    "test_batch",
-)
+_IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_CIFAR_FILES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
 _CIFAR_BATCH = 10_000  # images per file
-Arrays = tuple[
-    np.ndarray, np.ndarray, np.ndarray, np.ndarray
-]  # train images, train labels, test images, test labels
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # train images, train labels, test images, test labels
 
 
 class DataError(UserError):
@@ -98,11 +76,7 @@ class ImageSet:
 
     def __post_init__(self):
         types = (self.images.dtype, self.labels.dtype)
-        if (
-            types != (torch.uint8, torch.int64)
-            or self.images.ndim != 4
-            or self.labels.shape != self.images.shape[:1]
-        ):
+        if types != (torch.uint8, torch.int64) or self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
             raise DataError(
                 f"{self.name}: images must be uint8 (N, C, H, W) and labels int64 (N,), not {types[0]} "
                 f"{tuple(self.images.shape)} and {types[1]} {tuple(self.labels.shape)}"
@@ -114,17 +88,11 @@ class ImageSet:
     def subset(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> "ImageSet":
         """Return copies of the images at `indices`: integers in the wanted order, or a boolean mask of length N."""
         chosen = torch.as_tensor(indices, device=self.labels.device)
-        chosen = (
-            chosen if chosen.numel() else chosen.long()
-        )  # an empty list becomes float, which cannot index
-        return ImageSet(
-            self.images[chosen], self.labels[chosen], self.class_names, self.name
-        )
+        chosen = chosen if chosen.numel() else chosen.long()  # an empty list becomes float, which cannot index
+        return ImageSet(self.images[chosen], self.labels[chosen], self.class_names, self.name)
 
 
-def load_dataset(
-    name: str, split: str, root: str | os.PathLike | None = None
-) -> ImageSet:
+def load_dataset(name: str, split: str, root: str | os.PathLike | None = None) -> ImageSet:
     """Load one split of a dataset; if it is absent, download it through torchvision first.
 
     Images (train, validation, test) and (C, H, W): mnist and fashion_mnist 55,000, 5,000, 10,000 of (1, 28, 28);
@@ -156,19 +124,13 @@ def load_dataset(
     check_name("dataset", name, NAMES)
     check_name("split", split, SPLITS)
     root = root or os.environ.get("KDUTILS_DATA") or "~/.cache/kdutils/data"
-    arrays = _official(
-        name, None if name == "digits" else Path(root).expanduser().resolve()
-    )
+    arrays = _official(name, None if name == "digits" else Path(root).expanduser().resolve())
     if split == "test":
         images, labels = (array.copy() for array in arrays[2:])
     else:
-        chosen = _last_of_each_class(arrays[1], _VALIDATION_PER_CLASS[name]) == (
-            split == "validation"
-        )
+        chosen = _last_of_each_class(arrays[1], _VALIDATION_PER_CLASS[name]) == (split == "validation")
         images, labels = (array[chosen] for array in arrays[:2])  # a mask copies too
-    return ImageSet(
-        torch.from_numpy(images), torch.from_numpy(labels), class_names(name), name
-    )
+    return ImageSet(torch.from_numpy(images), torch.from_numpy(labels), class_names(name), name)
 
 
 def class_names(name: str) -> tuple[str, ...]:
@@ -200,28 +162,16 @@ def _sha256(arrays: Arrays) -> str:
     return digest.hexdigest()
 
 
-@functools.lru_cache(
-    maxsize=len(NAMES)
-)  # at most 300 MB, with every dataset in it; errors are not kept
+@functools.lru_cache(maxsize=len(NAMES))  # at most 300 MB, with every dataset in it; errors are not kept
 def _official(name: str, root: Path | None) -> Arrays:
     """Read the official arrays and check them against the recorded SHA-256; they are shared, hence read-only."""
     try:
         if name == "digits":
-            arrays, source, remedy = (
-                _read_digits(),
-                "scikit-learn's digits",
-                "install another version of scikit-learn",
-            )
+            arrays, source, remedy = _read_digits(), "scikit-learn's digits", "install another version of scikit-learn"
         elif root.is_file():
-            raise DataError(
-                f"data root {root} is a file: name a folder, as root or in KDUTILS_DATA"
-            )
+            raise DataError(f"data root {root} is a file: name a folder, as root or in KDUTILS_DATA")
         else:
-            arrays, folder = (
-                _read_cifar10(root)
-                if name == "cifar10"
-                else _read_idx_dataset(name, root)
-            )
+            arrays, folder = _read_cifar10(root) if name == "cifar10" else _read_idx_dataset(name, root)
             source, remedy = f"the files in {folder}", "delete them and run again"
     except OSError as error:
         raise DataError(
@@ -230,9 +180,7 @@ def _official(name: str, root: Path | None) -> Arrays:
         ) from error
     found, expected = _sha256(arrays), SHA256[name]
     if found != expected:
-        raise DataError(
-            f"{source} do not hold {name} as published (SHA-256 {found[:9]}, not {expected[:9]}): {remedy}"
-        )
+        raise DataError(f"{source} do not hold {name} as published (SHA-256 {found[:9]}, not {expected[:9]}): {remedy}")
     for array in arrays:
         array.flags.writeable = False
     return arrays
@@ -242,10 +190,7 @@ def _read_digits() -> Arrays:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    images, labels = (
-        np.rint(bunch.images[:, None] * 255 / 16).astype(np.uint8),
-        bunch.target.astype(np.int64),
-    )
+    images, labels = np.rint(bunch.images[:, None] * 255 / 16).astype(np.uint8), bunch.target.astype(np.int64)
     test = _last_of_each_class(labels, 36)
     return images[~test], labels[~test], images[test], labels[test]
 
@@ -254,25 +199,13 @@ def _read_idx_dataset(name: str, root: Path) -> tuple[Arrays, Path]:
     folder = root / _SOURCES[name][1]
 
     def find(file: str) -> Path | None:
-        return next(
-            (path for path in (folder / file, folder / f"{file}.gz") if path.is_file()),
-            None,
-        )
+        return next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), None)
 
     missing = [file for file in _IDX_FILES if not find(file)]
     if missing:
-        _download(
-            name, root, missing, f"{', '.join(missing)} (unpacked or .gz) into {folder}"
-        )
-    images, labels, test_images, test_labels = (
-        _read_idx(find(file)) for file in _IDX_FILES
-    )
-    return (
-        images[:, None],
-        labels.astype(np.int64),
-        test_images[:, None],
-        test_labels.astype(np.int64),
-    ), folder
+        _download(name, root, missing, f"{', '.join(missing)} (unpacked or .gz) into {folder}")
+    images, labels, test_images, test_labels = (_read_idx(find(file)) for file in _IDX_FILES)
+    return (images[:, None], labels.astype(np.int64), test_images[:, None], test_labels.astype(np.int64)), folder
 
 
 def _read_idx(path: Path) -> np.ndarray:
@@ -281,55 +214,31 @@ def _read_idx(path: Path) -> np.ndarray:
     try:
         content = gzip.decompress(content) if path.suffix == ".gz" else content
     except (EOFError, OSError, zlib.error) as error:
-        raise DataError(
-            f"{path} is truncated or damaged ({error}): delete it and run again"
-        ) from error
+        raise DataError(f"{path} is truncated or damaged ({error}): delete it and run again") from error
     ndim = 3 if "idx3" in path.name else 1
     start = 4 + 4 * ndim
     shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
-    if content[:4] != bytes((0, 0, 8, ndim)) or len(content) != start + math.prod(
-        shape
-    ):
-        raise DataError(
-            f"{path} is truncated or not an IDX file of bytes in {ndim}-D: delete it and run again"
-        )
+    if content[:4] != bytes((0, 0, 8, ndim)) or len(content) != start + math.prod(shape):
+        raise DataError(f"{path} is truncated or not an IDX file of bytes in {ndim}-D: delete it and run again")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
 def _read_cifar10(root: Path) -> tuple[Arrays, Path]:
     binary, pickled = root / "cifar-10-batches-bin", root / _SOURCES["cifar10"][1]
-    absent = [
-        f"{file}.bin" for file in _CIFAR_FILES if not (binary / f"{file}.bin").is_file()
-    ]
+    absent = [f"{file}.bin" for file in _CIFAR_FILES if not (binary / f"{file}.bin").is_file()]
     missing = [file for file in _CIFAR_FILES if not (pickled / file).is_file()]
     if absent and missing:
-        _download(
-            "cifar10",
-            root,
-            missing,
-            f"{', '.join(absent)} (the official binary version) into {binary}",
-        )
-    folder, read, suffix = (
-        (pickled, _read_cifar_py, "") if absent else (binary, _read_cifar_bin, ".bin")
-    )
-    images, labels = zip(
-        *(read(folder / f"{file}{suffix}") for file in _CIFAR_FILES), strict=True
-    )
-    return (
-        np.concatenate(images[:5]),
-        np.concatenate(labels[:5]),
-        images[5],
-        labels[5],
-    ), folder
+        _download("cifar10", root, missing, f"{', '.join(absent)} (the official binary version) into {binary}")
+    folder, read, suffix = (pickled, _read_cifar_py, "") if absent else (binary, _read_cifar_bin, ".bin")
+    images, labels = zip(*(read(folder / f"{file}{suffix}") for file in _CIFAR_FILES), strict=True)
+    return (np.concatenate(images[:5]), np.concatenate(labels[:5]), images[5], labels[5]), folder
 
 
 def _read_cifar_bin(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read one file of the binary version: per image a label byte, then the red, green and blue planes."""
     content = np.frombuffer(path.read_bytes(), np.uint8)
     if content.size != _CIFAR_BATCH * 3073:
-        raise DataError(
-            f"{path} has {content.size:,} bytes, not {_CIFAR_BATCH * 3073:,}: delete it and run again"
-        )
+        raise DataError(f"{path} has {content.size:,} bytes, not {_CIFAR_BATCH * 3073:,}: delete it and run again")
     records = content.reshape(-1, 3073)
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64)
 
@@ -340,17 +249,13 @@ def _read_cifar_py(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
     content, published = path.read_bytes(), dict(CIFAR10.train_list + CIFAR10.test_list)
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != published[path.name]:
-        raise DataError(
-            f"{path} is a pickle without the published MD5, so it is not opened: delete it and run again"
-        )
+        raise DataError(f"{path} is a pickle without the published MD5, so it is not opened: delete it and run again")
     return _decode_cifar_py(content)
 
 
 def _decode_cifar_py(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     batch = pickle.loads(content, encoding="latin1")
-    return np.asarray(batch["data"], np.uint8).reshape(-1, 3, 32, 32), np.asarray(
-        batch["labels"], np.int64
-    )
+    return np.asarray(batch["data"], np.uint8).reshape(-1, 3, 32, 32), np.asarray(batch["labels"], np.int64)
 
 
 def _download(name: str, root: Path, missing: list[str], by_hand: str) -> None:

@@ -48,46 +48,18 @@ from kdutils.protocols import (
     trainings,
 )
 from kdutils.response import SELECTIONS
-from kdutils.running import (
-    fleets,
-    in_order_of_ending,
-    progress,
-    run_fleet,
-    run_teacher,
-    workers,
-)
-from kdutils.training import (
-    Response,
-    is_kept,
-    load_response,
-    load_splits,
-    resolve_device,
-)
+from kdutils.running import fleets, in_order_of_ending, progress, run_fleet, run_teacher, workers
+from kdutils.training import Response, is_kept, load_response, load_splits, resolve_device
 
 COMPUTE = ("never", "missing", "always")
-TEACHER_TABLES = (
-    "response",
-    "history",
-    "soft_labels",
-    "scatter",
-)  # what `Study.measure_teacher` records
+TEACHER_TABLES = ("response", "history", "soft_labels", "scatter")  # what `Study.measure_teacher` records
 STUDENT_TABLES = ("missing_class", "few_examples", "baseline")
 GROUPS = (
     *("teachers", "capacity", "sweep", "retrained"),
-    *(
-        "missing_class",
-        "spectrum",
-        "few_examples",
-        "few_examples_retrained",
-        "sweet_spot",
-        "baseline",
-    ),
+    *("missing_class", "spectrum", "few_examples", "few_examples_retrained", "sweet_spot", "baseline"),
 )
 PROJECTED = 300  # images of each of three classes in a penultimate-layer projection (section 4.3)
-EXAMPLE_CLASS, EXAMPLE_IMAGES = (
-    6,
-    5,
-)  # Tables 2-3: five images of digit 6; ours are the test set's first five
+EXAMPLE_CLASS, EXAMPLE_IMAGES = (6, 5)  # Tables 2-3: five images of digit 6; ours are the test set's first five
 
 
 @dataclass(frozen=True)
@@ -101,40 +73,20 @@ class Artefact:
 
 #: The digits join each artefact as the data set that needs no download; the paper does not have them.
 ARTEFACTS = {
-    "fig1": Artefact(
-        "Sweet spot, and responses with and without similarity",
-        ("sweet_spot", "teachers"),
-        NAMES,
-    ),
+    "fig1": Artefact("Sweet spot, and responses with and without similarity", ("sweet_spot", "teachers"), NAMES),
     "fig2": Artefact("The distillation hypothesis, measured", ("spectrum",), NAMES),
     "table1": Artefact("Label-smoothing labels (exact, nothing to run)"),
-    "table2": Artefact(
-        "Soft labels of the small teacher", ("teachers",), ("mnist", "digits")
-    ),
-    "table3": Artefact(
-        "Soft labels of the large teacher", ("teachers",), ("mnist", "digits")
-    ),
+    "table2": Artefact("Soft labels of the small teacher", ("teachers",), ("mnist", "digits")),
+    "table3": Artefact("Soft labels of the large teacher", ("teachers",), ("mnist", "digits")),
     "fig3": Artefact("Mean entropy of the response against T", ("teachers",), NAMES),
     "table4": Artefact("Missing class, MNIST", ("missing_class",), ("mnist", "digits")),
-    "table5": Artefact(
-        "Missing class, Fashion-MNIST", ("missing_class",), ("fashion_mnist",)
-    ),
+    "table5": Artefact("Missing class, Fashion-MNIST", ("missing_class",), ("fashion_mnist",)),
     "table6": Artefact("Missing class, CIFAR-10", ("missing_class",), ("cifar10",)),
     "fig4": Artefact("Accuracy against examples a class", ("few_examples",), NAMES),
     "fig5": Artefact("Penultimate-layer projections", ("teachers",), NAMES),
-    "fig6": Artefact(
-        "Entropy against T, by batch size and epochs", ("sweep",), ("mnist", "digits")
-    ),
-    "fig7": Artefact(
-        "Projections of the retrained large teacher",
-        ("teachers", "retrained"),
-        ("mnist", "digits"),
-    ),
-    "fig8": Artefact(
-        "Examples a class after retraining",
-        ("few_examples_retrained",),
-        ("mnist", "digits"),
-    ),
+    "fig6": Artefact("Entropy against T, by batch size and epochs", ("sweep",), ("mnist", "digits")),
+    "fig7": Artefact("Projections of the retrained large teacher", ("teachers", "retrained"), ("mnist", "digits")),
+    "fig8": Artefact("Examples a class after retraining", ("few_examples_retrained",), ("mnist", "digits")),
     "fig9": Artefact("Single-layer students", ("baseline",), NAMES),
     "fig10": Artefact("The distillation hypothesis in entropies", ("spectrum",), NAMES),
     "table7": Artefact("Networks and their parameters (exact, nothing to run)"),
@@ -158,12 +110,7 @@ class TeacherRun:
 
     @property
     def identity(self) -> dict:
-        return {
-            "dataset": self.dataset,
-            "training": self.training,
-            "teacher": self.teacher,
-            "seed": self.seed,
-        }
+        return {"dataset": self.dataset, "training": self.training, "teacher": self.teacher, "seed": self.seed}
 
     @property
     def key(self) -> str:
@@ -176,22 +123,14 @@ class TeacherRun:
             return ()
         how = trainings(PROFILES["paper"], self.dataset)
         # A cell of the sweep and the networks of other capacities are asked for their response alone.
-        if self.training not in how and self.training not in map(
-            str, _every_retraining(self.dataset)
-        ):
+        if self.training not in how and self.training not in map(str, _every_retraining(self.dataset)):
             return ("response",)
-        return tuple(
-            t
-            for t in TEACHER_TABLES
-            if t != "soft_labels" or self.dataset in ("mnist", "digits")
-        )
+        return tuple(t for t in TEACHER_TABLES if t != "soft_labels" or self.dataset in ("mnist", "digits"))
 
 
 @functools.cache
 def _every_retraining(dataset: str) -> tuple[Training, ...]:
-    return tuple(
-        t for profile in PROFILES.values() for t in retrained(profile, dataset)
-    )
+    return tuple(t for profile in PROFILES.values() for t in retrained(profile, dataset))
 
 
 @dataclass(frozen=True)
@@ -204,12 +143,7 @@ class StudentRun:
 
     @property
     def identity(self) -> tuple:
-        return (
-            self.table,
-            self.teacher.training,
-            self.teacher.teacher,
-            key(self.protocol),
-        )
+        return (self.table, self.teacher.training, self.teacher.teacher, key(self.protocol))
 
 
 @dataclass
@@ -249,31 +183,21 @@ class Study:
         if isinstance(self.datasets, str):
             self.datasets = [self.datasets]
         if not isinstance(self.datasets, list | tuple) or not self.datasets:
-            raise UserError(
-                f"datasets must be a list of names, not {self.datasets!r}; allowed: {', '.join(NAMES)}"
-            )
+            raise UserError(f"datasets must be a list of names, not {self.datasets!r}; allowed: {', '.join(NAMES)}")
         for name in self.datasets:
             check_name("dataset", name, NAMES)
         self.datasets = list(dict.fromkeys(self.datasets))
         check_name("profile", self.profile, PROFILES)
         check_name("compute", self.compute, COMPUTE)
-        if (
-            isinstance(self.seeds, bool)
-            or not isinstance(self.seeds, int)
-            or not 0 <= self.seeds <= 99
-        ):
-            raise UserError(
-                f"seeds must be a whole number from 0 (the profile's own) to 99, not {self.seeds!r}"
-            )
+        if isinstance(self.seeds, bool) or not isinstance(self.seeds, int) or not 0 <= self.seeds <= 99:
+            raise UserError(f"seeds must be a whole number from 0 (the profile's own) to 99, not {self.seeds!r}")
         for name in ("device", "results"):
             if not isinstance(getattr(self, name), str | Path):
                 raise UserError(f"{name} must be a string, not {getattr(self, name)!r}")
         if self.results and Path(self.results).expanduser().is_file():
             raise UserError(f"results must be a folder, and {self.results} is a file")
         self._device = resolve_device(str(self.device))
-        self._afresh: set = (
-            set()
-        )  # what `always` has run in this session: shared runs are run once
+        self._afresh: set = set()  # what `always` has run in this session: shared runs are run once
 
     @classmethod
     def from_parameters(cls, namespace: dict) -> "Study":
@@ -290,9 +214,7 @@ class Study:
             and name not in ("In", "Out")
             and isinstance(value, str | int | float | list | dict | None)
         }
-        if any(
-            isinstance(value, cls) for value in namespace.values()
-        ):  # run again, after other cells have set names
+        if any(isinstance(value, cls) for value in namespace.values()):  # run again, after other cells have set names
             plain = {name: value for name, value in plain.items() if name in allowed}
         for name in plain:
             check_name("parameter", name, allowed)
@@ -346,9 +268,7 @@ class Study:
     def spectrum(self) -> pd.DataFrame:
         """Figure 2: accuracy on the missing class at T = 9 from teachers of growing capacity and label smoothing."""
         table = self.table("missing_class", "spectrum")
-        return table[
-            (table["temperature"] == TABLE_TEMPERATURE) | (table["teacher"] == UNIFORM)
-        ]
+        return table[(table["temperature"] == TABLE_TEMPERATURE) | (table["teacher"] == UNIFORM)]
 
     def images(self) -> pd.DataFrame:
         """The images behind Tables 2-3; `pixels` holds their bytes in hexadecimal, row by row."""
@@ -360,12 +280,13 @@ class Study:
         return records.load("runs", self.results)
 
     def verdicts(self) -> pd.DataFrame:
-        """Each claim's verdict on this study's data sets, from the records as they are."""
-        return claims.verdicts(
-            lambda name: records.load(name, self.results),
-            self.profile,
-            tuple(self.datasets),
-        )
+        """Each claim's verdict on this study's data sets, from the records as they are; see `claims.verdicts`."""
+
+        def load(claim: claims.Claim, dataset: str) -> pd.DataFrame:
+            reader = Study(self.profile, [dataset], self.seeds, "never", self.device, self.results, self.root)
+            return reader.table(claim.records, claim.group)
+
+        return claims.verdicts(load, tuple(self.datasets))
 
     def provenance(self, artefact: str, table: pd.DataFrame) -> str:
         """One line of Markdown for below a table or figure: profile, seeds, hardware, dates and the command.
@@ -385,9 +306,7 @@ class Study:
         runs = runs[runs["run"].isin(table["run"])]
         seeds = table["seed"].nunique()
         profiles = [
-            f"profile {profile}"
-            + (" (indicative)" if profile != "paper" else "")
-            + f": {', '.join(of.unique())}"
+            f"profile {profile}" + (" (indicative)" if profile != "paper" else "") + f": {', '.join(of.unique())}"
             for profile, of in table.groupby("profile", sort=False)["dataset"]
         ]
         parts = [
@@ -412,64 +331,30 @@ class Study:
         table = records.load(name, self.results)
         if self.seeds:
             table = table[table["seed"] < self.seeds]
-        profiles = (
-            ["paper", "cpu"]
-            if (self.profile, self.compute) == ("paper", "never")
-            else [self.profile]
-        )
+        profiles = ["paper", "cpu"] if (self.profile, self.compute) == ("paper", "never") else [self.profile]
         parts = []
         for dataset in self.datasets:
             best = table.iloc[:0]
             for profile in profiles:
                 of = self._at(profile, dataset).runs(group)
-                names = {
-                    (t.training, t.teacher)
-                    for t in (r.teacher if isinstance(r, StudentRun) else r for r in of)
-                }
-                rows = table[
-                    (table["profile"] == profile) & (table["dataset"] == dataset)
-                ]
-                rows = rows[
-                    [
-                        pair in names
-                        for pair in zip(rows["training"], rows["teacher"], strict=True)
-                    ]
-                ]
-                if (
-                    rows.groupby(["training", "teacher"]).ngroups
-                    > best.groupby(["training", "teacher"]).ngroups
-                ):
+                names = {(t.training, t.teacher) for t in (r.teacher if isinstance(r, StudentRun) else r for r in of)}
+                rows = table[(table["profile"] == profile) & (table["dataset"] == dataset)]
+                rows = rows[pd.MultiIndex.from_frame(rows[["training", "teacher"]]).isin(names)]
+                if rows.groupby(["training", "teacher"]).ngroups > best.groupby(["training", "teacher"]).ngroups:
                     best = rows
             parts.append(best)
         # Equal training and the small teacher first, as tables show them.
-        chosen = pd.concat(parts).sort_values(
-            ["training", "teacher"], ascending=False, kind="stable"
-        )
+        chosen = pd.concat(parts).sort_values(["training", "teacher"], ascending=False, kind="stable")
         order = {dataset: n for n, dataset in enumerate(self.datasets)}
-        return chosen.sort_values(
-            "dataset",
-            key=lambda names: names.map(order),
-            kind="stable",
-            ignore_index=True,
-        )
+        return chosen.sort_values("dataset", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
     def _at(self, profile: str, dataset: str) -> "Study":
         """This study for one data set, at a profile."""
-        return Study(
-            profile,
-            [dataset],
-            self.seeds,
-            self.compute,
-            self.device,
-            self.results,
-            self.root,
-        )
+        return Study(profile, [dataset], self.seeds, self.compute, self.device, self.results, self.root)
 
     # ---------------------------------------------------------------- what it takes
 
-    def runs_of(
-        self, dataset: str, seed: int, group: str
-    ) -> list[TeacherRun] | list[StudentRun]:
+    def runs_of(self, dataset: str, seed: int, group: str) -> list[TeacherRun] | list[StudentRun]:
         """The runs of a group for one data set and seed; see `runs`."""
 
         def teacher(name: str, training: str, how: Training) -> TeacherRun:
@@ -482,49 +367,27 @@ class Study:
         temperatures = self.full.temperatures[dataset]
         match group:
             case "teachers":
-                return [
-                    teacher(name, how, named[how][name])
-                    for how in named
-                    for name in TEACHERS
-                ]
+                return [teacher(name, how, named[how][name]) for how in named for name in TEACHERS]
             case "capacity":
                 how = named["equal"]["small"]
-                return [
-                    teacher(n, "capacity", how) for n in CAPACITIES if n not in TEACHERS
-                ] + equal
+                return [teacher(n, "capacity", how) for n in CAPACITIES if n not in TEACHERS] + equal
             case "sweep":
                 return [cell(how) for how in sweep(self.full, dataset)]
             case "retrained":
-                return [cell(how) for how in retrained(self.full, dataset)]
+                return [equal[1], *map(cell, retrained(self.full, dataset))]
             case "missing_class":
                 return [
-                    StudentRun(
-                        t,
-                        self.student(t, missing_class=missing, temperature=temperature),
-                        "missing_class",
-                    )
+                    StudentRun(t, self.student(t, missing_class=missing, temperature=temperature), "missing_class")
                     for t in self.runs_of(dataset, seed, "teachers")
                     for missing in range(10)
                     for temperature in temperatures
                 ]
             case "spectrum":
-                smoothing = TeacherRun(
-                    dataset, UNIFORM, "label smoothing", seed, None, 0
-                )
-                kinds = [
-                    (t, TABLE_TEMPERATURE, ALPHA_KD)
-                    for t in self.runs_of(dataset, seed, "capacity")
-                ]
+                smoothing = TeacherRun(dataset, UNIFORM, "label smoothing", seed, None, 0)
+                kinds = [(t, TABLE_TEMPERATURE, ALPHA_KD) for t in self.runs_of(dataset, seed, "capacity")]
                 return [
                     StudentRun(
-                        t,
-                        self.student(
-                            t,
-                            missing_class=missing,
-                            temperature=temperature,
-                            alpha=alpha,
-                        ),
-                        "missing_class",
+                        t, self.student(t, missing_class=missing, temperature=temperature, alpha=alpha), "missing_class"
                     )
                     for t, temperature, alpha in [*kinds, (smoothing, 1.0, ALPHA_LS)]
                     for missing in range(10)
@@ -532,21 +395,11 @@ class Study:
             case "few_examples" | "few_examples_retrained":
                 # Equal steps whatever the number of examples, and as many measurements on the way.
                 steps = round(self.full.steps(dataset) / EVALUATIONS)
-                more = (
-                    self.runs_of(dataset, seed, "retrained")
-                    if group == "few_examples_retrained"
-                    else []
-                )
+                more = map(cell, retrained(self.full, dataset)) if group == "few_examples_retrained" else []
                 return [
                     StudentRun(
                         t,
-                        self.student(
-                            t,
-                            examples=examples,
-                            selection=selection,
-                            epochs=EVALUATIONS,
-                            steps=steps,
-                        ),
+                        self.student(t, examples=examples, selection=selection, epochs=EVALUATIONS, steps=steps),
                         "few_examples",
                     )
                     for t in [*equal, *more]
@@ -558,17 +411,9 @@ class Study:
                 if group == "baseline":
                     teachers = [*equal, *map(cell, self.chosen(dataset))]
                 return [
-                    StudentRun(
-                        t,
-                        self.student(
-                            t, role="student-baseline", temperature=temperature
-                        ),
-                        "baseline",
-                    )
+                    StudentRun(t, self.student(t, role="student-baseline", temperature=temperature), "baseline")
                     for t in teachers
-                    for temperature in (
-                        temperatures if group == "baseline" else (TABLE_TEMPERATURE,)
-                    )
+                    for temperature in (temperatures if group == "baseline" else (TABLE_TEMPERATURE,))
                 ]
         check_name("group of runs", group, GROUPS)
 
@@ -591,12 +436,7 @@ class Study:
             retrained large (Figure 9)
         """
         seeds = range(self.seeds or self.full.seeds)
-        return [
-            run
-            for dataset in self.datasets
-            for seed in seeds
-            for run in self.runs_of(dataset, seed, group)
-        ]
+        return [run for dataset in self.datasets for seed in seeds for run in self.runs_of(dataset, seed, group)]
 
     def chosen(self, dataset: str) -> list[Training]:
         """The training of Figure 9's retrained large teacher: the paper's for MNIST, else the sweep's best, if it is known.
@@ -608,24 +448,16 @@ class Study:
         if fixed:
             return fixed
         table = records.load("baseline", self.results)
-        table = table.query(
-            "profile == @self.profile and dataset == @dataset and temperature == @TABLE_TEMPERATURE"
-        )
+        table = table.query("profile == @self.profile and dataset == @dataset and temperature == @TABLE_TEMPERATURE")
         cells = {str(c): c for c in sweep(self.full, dataset)}
         table = table[table["training"].isin(cells)]
         if table["training"].nunique() < len(cells):
             return []
         mean = table.groupby("training")["validation_last"].mean().round(6)
-        return [
-            min(cells.values(), key=lambda c: (-mean[str(c)], c.epochs, c.batch_size))
-        ]
+        return [min(cells.values(), key=lambda c: (-mean[str(c)], c.epochs, c.batch_size))]
 
     def student(
-        self,
-        teacher: TeacherRun,
-        *,
-        temperature: float = TABLE_TEMPERATURE,
-        **fields: object,
+        self, teacher: TeacherRun, *, temperature: float = TABLE_TEMPERATURE, **fields: object
     ) -> StudentProtocol:
         """The protocol of one student of `teacher`, at this study's profile; `fields` take the place of its defaults."""
         dataset = teacher.dataset
@@ -654,24 +486,15 @@ class Study:
         have = {}
         for name in (*TEACHER_TABLES, *STUDENT_TABLES):
             table = records.load(name, self.results)
-            columns = ["training", "teacher", "run"] + ["epochs"] * (
-                name in TEACHER_TABLES
-            )
-            have[name] = set(
-                table.loc[table["profile"] == self.profile, columns].itertuples(
-                    index=False, name=None
-                )
-            )
+            columns = ["training", "teacher", "run"] + ["epochs"] * (name in TEACHER_TABLES)
+            have[name] = set(table.loc[table["profile"] == self.profile, columns].itertuples(index=False, name=None))
         return have
 
     @staticmethod
     def _lacks(run: TeacherRun | StudentRun, have: dict[str, set[tuple]]) -> bool:
         if isinstance(run, StudentRun):
             return run.identity[1:] not in have[run.table]
-        return any(
-            (run.training, run.teacher, run.key, run.epochs) not in have[name]
-            for name in run.tables
-        )
+        return any((run.training, run.teacher, run.key, run.epochs) not in have[name] for name in run.tables)
 
     # ---------------------------------------------------------------- what is run
 
@@ -685,9 +508,7 @@ class Study:
             cache.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=cache).close()
         except OSError as error:
-            raise UserError(
-                f"{cache}: cannot write to the cache: {error.strerror}; set KDUTILS_CACHE"
-            ) from None
+            raise UserError(f"{cache}: cannot write to the cache: {error.strerror}; set KDUTILS_CACHE") from None
 
     def ensure(self, group: str, executor: Executor | None = None) -> None:
         """Run what the records lack of a group, or all of it where `compute` is "always", and record it as it comes.
@@ -703,20 +524,14 @@ class Study:
         if group == "baseline":  # whose retrained teacher is chosen by these
             self.ensure("sweet_spot", executor)
         afresh = self.compute == "always"
-        runs = (
-            [r for r in self.runs(group) if r not in self._afresh]
-            if afresh
-            else self.missing(group)
-        )
+        runs = [r for r in self.runs(group) if r not in self._afresh] if afresh else self.missing(group)
         if not runs:
             return
         self.prepare()
         self._afresh.update(runs)
         students = [r for r in runs if isinstance(r, StudentRun)]
         # Teachers first, each once; students then read their logits from the cache.
-        teachers = dict.fromkeys(
-            r.teacher if isinstance(r, StudentRun) else r for r in runs
-        )
+        teachers = dict.fromkeys(r.teacher if isinstance(r, StudentRun) else r for r in runs)
         self._train([t for t in teachers if t.protocol], executor)
         if students:
             self._distil(students, executor)
@@ -726,24 +541,13 @@ class Study:
         longest: dict[str, TeacherRun] = {}
         for run in sorted(runs, key=lambda r: r.epochs):
             longest[run.key] = run
-        afresh = {
-            k for k in longest if self.compute == "always" and k not in self._afresh
-        }
+        afresh = {k for k in longest if self.compute == "always" and k not in self._afresh}
         self._afresh |= afresh
         jobs = []
         for k, run in longest.items():
             if k in afresh or load_response(run.protocol, run.epochs) is None:
                 title = f"{run.dataset} {run.teacher} teacher, seed {run.seed}"
-                jobs.append(
-                    (
-                        run.protocol,
-                        run.epochs,
-                        title,
-                        str(self._device),
-                        self.root,
-                        k in afresh,
-                    )
-                )
+                jobs.append((run.protocol, run.epochs, title, str(self._device), self.root, k in afresh))
         waiting = {k: [r for r in runs if r.key == k] for k in longest}
         with contextlib.ExitStack() as stack:
             pool = executor or stack.enter_context(workers(len(jobs), self._device))
@@ -776,12 +580,8 @@ class Study:
                     "epochs": run.epochs,
                     "accuracy": float((logits.argmax(1) == y).float().mean()),
                     "entropy": float(response.entropy(logits, temperature).mean()),
-                    "confidence": float(
-                        response.confidence_labels(logits, y, temperature).mean()
-                    ),
-                    **response.response_variance(
-                        response.soft_labels(logits, temperature), y
-                    ),
+                    "confidence": float(response.confidence_labels(logits, y, temperature).mean()),
+                    **response.response_variance(response.soft_labels(logits, temperature), y),
                 }
             )
         if "soft_labels" in run.tables:
@@ -797,19 +597,9 @@ class Study:
         """Say in runs.csv what made a teacher: of several runs of one protocol, the longest."""
         known = self.runs_made()
         if not (known.loc[known["run"] == run.key, "epochs"] > run.epochs).any():
-            kept = filter(
-                None,
-                (
-                    load_response(run.protocol, epoch)
-                    for epoch in range(1, run.epochs + 1)
-                ),
-            )
-            seconds = run.epochs * statistics.fmean(
-                float(then.seconds) for then in kept
-            )
-            records.add_runs(
-                [(run.protocol, run.epochs, seconds)], self._device, self.results
-            )
+            kept = filter(None, (load_response(run.protocol, epoch) for epoch in range(1, run.epochs + 1)))
+            seconds = run.epochs * statistics.fmean(float(then.seconds) for then in kept)
+            records.add_runs([(run.protocol, run.epochs, seconds)], self._device, self.results)
 
     def _record_history(self, run: TeacherRun, identity: dict, labels: dict) -> None:
         """Record the teacher after each epoch whose response is kept."""
@@ -818,53 +608,33 @@ class Study:
             then = load_response(run.protocol, epoch)
             if then is None:  # lost from the cache: not worth training again
                 continue
-            confidence = response.confidence_labels(
-                then.test, labels["test"], TABLE_TEMPERATURE
-            )
+            confidence = response.confidence_labels(then.test, labels["test"], TABLE_TEMPERATURE)
             rows.append(
                 {
                     **identity,
                     "epoch": epoch,
                     "epochs": run.epochs,
                     "loss": float(then.loss),
-                    "validation": float(
-                        (then.validation.argmax(1) == labels["validation"])
-                        .float()
-                        .mean()
-                    ),
-                    "accuracy": float(
-                        (then.test.argmax(1) == labels["test"]).float().mean()
-                    ),
-                    "entropy": float(
-                        response.entropy(then.test, TABLE_TEMPERATURE).mean()
-                    ),
+                    "validation": float((then.validation.argmax(1) == labels["validation"]).float().mean()),
+                    "accuracy": float((then.test.argmax(1) == labels["test"]).float().mean()),
+                    "entropy": float(response.entropy(then.test, TABLE_TEMPERATURE).mean()),
                     "confidence": float(confidence.mean()),
                     "seconds": float(then.seconds),
                 }
             )
         records.add("history", rows, self.results)
 
-    def _record_projection(
-        self, run: TeacherRun, identity: dict, found: Response, labels: dict
-    ) -> None:
+    def _record_projection(self, run: TeacherRun, identity: dict, found: Response, labels: dict) -> None:
         """Project three classes drawn by the seed, the same for every teacher, and measure their scatter."""
-        generator = torch.Generator().manual_seed(
-            seed_for("projection", run.dataset, run.seed)
-        )
+        generator = torch.Generator().manual_seed(seed_for("projection", run.dataset, run.seed))
         drawn = sorted(torch.randperm(10, generator=generator)[:3].tolist())
         ratios, points = [], []
         for split in ("train", "test"):
             logits, y = getattr(found, split), labels[split]
 
-            def ratio(
-                classes: tuple[int, ...],
-                logits: torch.Tensor = logits,
-                y: torch.Tensor = y,
-            ) -> float:
+            def ratio(classes: tuple[int, ...], logits: torch.Tensor = logits, y: torch.Tensor = y) -> float:
                 kept = torch.isin(y, torch.tensor(classes))
-                projected = projection.projection_from_logits(
-                    logits[kept], found.gram, classes
-                )
+                projected = projection.projection_from_logits(logits[kept], found.gram, classes)
                 return projection.scatter(projected, y[kept])["ratio"]
 
             ratios.append(
@@ -874,44 +644,22 @@ class Study:
                     "epochs": run.epochs,
                     "classes": " ".join(map(str, drawn)),
                     "ratio": ratio(tuple(drawn)),
-                    "ratio_all_triples": statistics.fmean(
-                        map(ratio, itertools.combinations(range(10), 3))
-                    ),
+                    "ratio_all_triples": statistics.fmean(map(ratio, itertools.combinations(range(10), 3))),
                 }
             )
-            for c in (
-                drawn if run.seed == 0 else ()
-            ):  # one seed's points are enough to look at
+            for c in drawn if run.seed == 0 else ():  # one seed's points are enough to look at
                 members = (y == c).nonzero().squeeze(1)
-                members = members[
-                    torch.randperm(len(members), generator=generator)[:PROJECTED]
-                ]
-                projected = projection.projection_from_logits(
-                    logits[members], found.gram, tuple(drawn)
-                )
+                members = members[torch.randperm(len(members), generator=generator)[:PROJECTED]]
+                projected = projection.projection_from_logits(logits[members], found.gram, tuple(drawn))
                 for n, (x, y_) in enumerate(projected.tolist()):
                     points.append(
-                        {
-                            **identity,
-                            "split": split,
-                            "class": c,
-                            "example": n,
-                            "x": round(x, 3),
-                            "y": round(y_, 3),
-                        }
+                        {**identity, "split": split, "class": c, "example": n, "x": round(x, 3), "y": round(y_, 3)}
                     )
         records.add("projection", points, self.results)
         records.add("scatter", ratios, self.results)
 
-    def _record_examples(
-        self, run: TeacherRun, identity: dict, logits: torch.Tensor, test
-    ) -> None:
-        chosen = (
-            (test.labels == EXAMPLE_CLASS)
-            .nonzero()
-            .squeeze(1)[:EXAMPLE_IMAGES]
-            .tolist()
-        )
+    def _record_examples(self, run: TeacherRun, identity: dict, logits: torch.Tensor, test) -> None:
+        chosen = (test.labels == EXAMPLE_CLASS).nonzero().squeeze(1)[:EXAMPLE_IMAGES].tolist()
         soft = response.soft_labels(logits[chosen], TABLE_TEMPERATURE)
         records.add(
             "soft_labels",
@@ -930,18 +678,10 @@ class Study:
             self.results,
         )
         _, channels, height, width = test.images.shape
-        shape = {
-            "label": EXAMPLE_CLASS,
-            "channels": channels,
-            "height": height,
-            "width": width,
-        }
+        shape = {"label": EXAMPLE_CLASS, "channels": channels, "height": height, "width": width}
         where = {"dataset": run.dataset, "split": "test"}
         pixels = [test.images[i].numpy().tobytes().hex() for i in chosen]
-        rows = [
-            {**where, "index": i, **shape, "pixels": p}
-            for i, p in zip(chosen, pixels, strict=True)
-        ]
+        rows = [{**where, "index": i, **shape, "pixels": p} for i, p in zip(chosen, pixels, strict=True)]
         records.add("images", rows, self.results)
 
     def _distil(self, runs: list[StudentRun], executor: Executor | None) -> None:
@@ -949,31 +689,19 @@ class Study:
         by_key: dict[str, list[StudentRun]] = {}
         for run in runs:
             by_key.setdefault(key(run.protocol), []).append(run)
-        groups = list(
-            fleets([same[0].protocol for same in by_key.values()], self._device)
-        )
+        groups = list(fleets([same[0].protocol for same in by_key.values()], self._device))
         teachers = {(r.teacher.key, r.teacher.epochs): r.teacher.protocol for r in runs}
-        wanted = lambda members: {
-            k: teachers[k] for k in {(m.teacher, m.teacher_epoch) for m in members}
-        }
+        wanted = lambda members: {k: teachers[k] for k in {(m.teacher, m.teacher_epoch) for m in members}}
         afresh = self.compute == "always"
-        jobs = [
-            (members, wanted(members), str(self._device), self.root, afresh)
-            for members in groups
-        ]
+        jobs = [(members, wanted(members), str(self._device), self.root, afresh) for members in groups]
         title = f"{', '.join(dict.fromkeys(r.teacher.dataset for r in runs))} students"
-        with (
-            progress(total=len(by_key), desc=title, unit="student") as bar,
-            contextlib.ExitStack() as stack,
-        ):
+        with progress(total=len(by_key), desc=title, unit="student") as bar, contextlib.ExitStack() as stack:
             pool = executor or stack.enter_context(workers(len(jobs), self._device))
             for (members, *_), students in in_order_of_ending(pool, run_fleet, jobs):
                 self._record_students([by_key[key(m)] for m in members], students)
                 bar.update(len(members))
 
-    def _record_students(
-        self, runs: list[list[StudentRun]], students: list[Student]
-    ) -> None:
+    def _record_students(self, runs: list[list[StudentRun]], students: list[Student]) -> None:
         rows: dict[str, list[dict]] = {}
         made = []
         for same, student in zip(runs, students, strict=True):
@@ -991,24 +719,14 @@ class Study:
                 "validation_last": float(student.curve[-1]),
             }
             if member.missing_class is not None:
-                measured["accuracy_missing"] = float(
-                    correct[labels == member.missing_class].mean()
-                )
+                measured["accuracy_missing"] = float(correct[labels == member.missing_class].mean())
             for run in same:
                 row = {"profile": self.profile, **run.teacher.identity, **measured}
                 rows.setdefault(run.table, []).append(row)
                 if run.table == "few_examples":
-                    points = enumerate(
-                        zip(student.curve.tolist(), student.loss.tolist(), strict=True),
-                        1,
-                    )
+                    points = enumerate(zip(student.curve.tolist(), student.loss.tolist(), strict=True), 1)
                     rows.setdefault("curves", []).extend(
-                        {
-                            **row,
-                            "step": n * member.steps,
-                            "validation": accuracy,
-                            "loss": loss,
-                        }
+                        {**row, "step": n * member.steps, "validation": accuracy, "loss": loss}
                         for n, (accuracy, loss) in points
                     )
             made.append((member, member.epochs, float(student.seconds)))
@@ -1024,22 +742,13 @@ def networks() -> pd.DataFrame:
     how many times larger the data set's teachers are than the network.
     """
     table = published.load("networks").rename(columns={"parameters": "published"})
-    models = [
-        create_model(d, r) for d, r in zip(table["dataset"], table["role"], strict=True)
-    ]
+    models = [create_model(d, r) for d, r in zip(table["dataset"], table["role"], strict=True)]
     table["ours"] = [count_parameters(m) for m in models]
-    table["multiply_adds"] = [
-        count_multiply_adds(m, d) for m, d in zip(models, table["dataset"], strict=True)
-    ]
+    table["multiply_adds"] = [count_multiply_adds(m, d) for m, d in zip(models, table["dataset"], strict=True)]
     table["megabytes"] = table["ours"] * 4 / 1e6
     for teacher in TEACHERS:
-        for column, short in (
-            ("ours", "parameters"),
-            ("multiply_adds", "multiply_adds"),
-        ):
-            of = table[table["role"] == f"teacher-{teacher}"].set_index("dataset")[
-                column
-            ]
+        for column, short in (("ours", "parameters"), ("multiply_adds", "multiply_adds")):
+            of = table[table["role"] == f"teacher-{teacher}"].set_index("dataset")[column]
             table[f"{short}_of_{teacher}"] = table["dataset"].map(of) / table[column]
     return table
 
@@ -1049,14 +758,10 @@ def published_variance() -> pd.DataFrame:
     table = published.load("soft_labels")
     found = {}
     for teacher in TEACHERS:
-        rows = table[table["source"] == teacher].pivot(
-            index="example", columns="class", values="probability"
-        )
+        rows = table[table["source"] == teacher].pivot(index="example", columns="class", values="probability")
         soft = torch.tensor(rows.to_numpy())
         labels = torch.full((len(soft),), EXAMPLE_CLASS)
-        found[teacher] = response.response_variance(
-            soft / soft.sum(1, keepdim=True), labels
-        )
+        found[teacher] = response.response_variance(soft / soft.sum(1, keepdim=True), labels)
     ratios = pd.Series(found["large"]) / pd.Series(found["small"])
     return ratios.to_frame("published, five images")
 
@@ -1088,38 +793,16 @@ def status(studies: Iterable[Study]) -> pd.DataFrame:
         rate = _rates(study)
         for name, artefact in ARTEFACTS.items():
             for dataset in (d for d in study.datasets if d in artefact.datasets):
-                one = Study(
-                    study.profile,
-                    [dataset],
-                    study.seeds,
-                    "never",
-                    study.device,
-                    study.results,
-                )
-                wanted, lacking = (
-                    [r for g in artefact.groups for r in of(g)]
-                    for of in (one.runs, one.missing)
-                )
+                one = Study(study.profile, [dataset], study.seeds, "never", study.device, study.results)
+                wanted, lacking = ([r for g in artefact.groups for r in of(g)] for of in (one.runs, one.missing))
                 students = [r for r in lacking if isinstance(r, StudentRun)]
-                macs = sum(
-                    multiply_adds(r.protocol, r.protocol.epochs) for r in students
-                )
+                macs = sum(multiply_adds(r.protocol, r.protocol.epochs) for r in students)
                 seconds = macs * 2 / rate["student"]
-                teachers = dict.fromkeys(
-                    r.teacher if isinstance(r, StudentRun) else r for r in lacking
-                )
-                longest = {
-                    t.key: t
-                    for t in sorted(teachers, key=lambda t: t.epochs)
-                    if t.protocol
-                }
+                teachers = dict.fromkeys(r.teacher if isinstance(r, StudentRun) else r for r in lacking)
+                longest = {t.key: t for t in sorted(teachers, key=lambda t: t.epochs) if t.protocol}
                 for teacher in longest.values():
                     if load_response(teacher.protocol, teacher.epochs) is None:
-                        seconds += (
-                            multiply_adds(teacher.protocol, teacher.epochs)
-                            * 2
-                            / rate["teacher"]
-                        )
+                        seconds += multiply_adds(teacher.protocol, teacher.epochs) * 2 / rate["teacher"]
                 rows.append(
                     {
                         "artefact": name,
@@ -1145,11 +828,7 @@ def _rates(study: Study) -> dict[str, float]:
         for text, epochs in zip(recent["protocol"], recent["epochs"], strict=True):
             fields = {k: v for k, v in json.loads(text).items() if k != "kind"}
             done += 2 * multiply_adds(of(**fields), epochs)
-        parallel = (
-            os.cpu_count() or 1 if kind == "student" and device.type == "cpu" else 1
-        )
+        parallel = cores() if kind == "student" and device.type == "cpu" else 1
         default = 2e13 if device.type == "cuda" else 5e10
-        rates[kind] = (
-            done / recent["seconds"].sum() * parallel if len(recent) else default
-        )
+        rates[kind] = done / recent["seconds"].sum() * parallel if len(recent) else default
     return rates

@@ -23,40 +23,21 @@ from torch import Tensor, nn
 from kdutils.data import ImageSet
 from kdutils.errors import UserError, check_name
 from kdutils.losses import distillation_loss, distillation_losses
-from kdutils.models import (
-    INPUT_SHAPES,
-    SameConv2d,
-    SameMaxPool2d,
-    create_model,
-    same_padding,
-)
+from kdutils.models import INPUT_SHAPES, SameConv2d, SameMaxPool2d, create_model, same_padding
 from kdutils.protocols import TABLE_TEMPERATURE, StudentProtocol, seed_for
 from kdutils.response import select_examples
 from kdutils.training import epoch_batches, make_optimizer, predict, to_input
 
 # What the members of one fleet share; everything else may differ between them.
 SHARED = (
-    *(
-        "dataset",
-        "data",
-        "role",
-        "seed",
-        "train_size",
-        "eval_size",
-        "examples",
-        "batch_size",
-        "epochs",
-        "steps",
-    ),
+    *("dataset", "data", "role", "seed", "train_size", "eval_size", "examples", "batch_size", "epochs", "steps"),
     *("optimizer", "precision", "schema"),
 )
 
 
 def is_stacked(member: StudentProtocol, device: torch.device) -> bool:
     """Whether members of this kind are stacked on this device, or trained one after another."""
-    return (
-        device.type == "cuda" or member.dataset == "digits"
-    )  # tiny steps cost their overhead, whatever the device
+    return device.type == "cuda" or member.dataset == "digits"  # tiny steps cost their overhead, whatever the device
 
 
 @dataclass(frozen=True)
@@ -67,14 +48,10 @@ class Student:
     test: Tensor  # float32 (N, 10)
     curve: Tensor  # float32 (epochs,), fractions
     loss: Tensor  # float32 (epochs,), mean training loss
-    seconds: Tensor | None = (
-        None  # wall-clock time of its share of the fleet, once it is stored
-    )
+    seconds: Tensor | None = None  # wall-clock time of its share of the fleet, once it is stored
 
 
-def transfer_indices(
-    member: StudentProtocol, labels: Tensor, teacher: Tensor
-) -> Tensor:
+def transfer_indices(member: StudentProtocol, labels: Tensor, teacher: Tensor) -> Tensor:
     """Indices of the examples that a member learns from, into `labels` (N,) and its teacher's logits (N, 10).
 
     Examples are chosen by the entropy of the response at T = 9 (section 4.2), whatever temperature is distilled at.
@@ -94,9 +71,7 @@ def transfer_indices(
 def epochs_of_batches(member: StudentProtocol, size: int) -> Iterator[list[Tensor]]:
     """For each epoch its batches of indices below `size`: `member.steps` of them, pass after pass, or one pass."""
     batch_size = min(member.batch_size, size)
-    passes = (
-        epoch_batches(size, batch_size, member.seed, n) for n in itertools.count(1)
-    )
+    passes = (epoch_batches(size, batch_size, member.seed, n) for n in itertools.count(1))
     stream = itertools.chain.from_iterable(passes)
     for _ in range(member.epochs):
         yield list(itertools.islice(stream, member.steps or -(-size // batch_size)))
@@ -116,19 +91,11 @@ def distil_one(
     """
     chosen = transfer_indices(member, transfer.labels, teacher)
     transfer, teacher = transfer.subset(chosen), teacher[chosen]
-    layout = (
-        torch.channels_last
-    )  # on a CPU, half the time of contiguous: its max-pool is slow there
-    model = create_model(
-        member.dataset, member.role, seed=seed_for("init", member.seed, member.role)
-    )
+    layout = torch.channels_last  # on a CPU, half the time of contiguous: its max-pool is slow there
+    model = create_model(member.dataset, member.role, seed=seed_for("init", member.seed, member.role))
     model = model.to(device, memory_format=layout)
     optimizer = make_optimizer(model, member.optimizer, member.learning_rate)
-    images, labels, teacher = (
-        transfer.images.to(device),
-        transfer.labels.to(device),
-        teacher.to(device),
-    )
+    images, labels, teacher = (transfer.images.to(device), transfer.labels.to(device), teacher.to(device))
     curve, losses = [], []
     for epoch, batches in enumerate(epochs_of_batches(member, len(transfer)), 1):
         model.train()
@@ -152,9 +119,7 @@ def distil_one(
             optimizer.step()
             total, count = total + loss.detach() * len(batch), count + len(batch)
         if not bool(total.isfinite()):
-            raise FloatingPointError(
-                f"the student of {member} diverged in epoch {epoch}"
-            )
+            raise FloatingPointError(f"the student of {member} diverged in epoch {epoch}")
         predicted = predict(model, validation.images.to(device)).cpu()
         curve.append((predicted.argmax(1) == validation.labels).float().mean())
         losses.append(total.cpu() / count)
@@ -199,9 +164,7 @@ def distil(
     for field in SHARED:
         if len({getattr(m, field) for m in members}) > 1:
             raise UserError(f"members of one fleet must share {field!r}")
-    absent = [
-        m.teacher for m in members if (m.teacher, m.teacher_epoch) not in teachers
-    ]
+    absent = [m.teacher for m in members if (m.teacher, m.teacher_epoch) not in teachers]
     if absent:
         raise UserError(f"no logits are given of teacher {absent[0]}")
     sources = list(teachers)
@@ -212,54 +175,31 @@ def distil(
             )
     if not (is_stacked(first, device) if stacked is None else stacked):
         take = lambda m: teachers[m.teacher, m.teacher_epoch]
-        return [
-            distil_one(m, transfer, take(m), validation, test, device) for m in members
-        ]
+        return [distil_one(m, transfer, take(m), validation, test, device) for m in members]
     column = lambda values: torch.tensor(values, device=device)[:, None]
-    which = torch.tensor(
-        [sources.index((m.teacher, m.teacher_epoch)) for m in members], device=device
-    )
+    which = torch.tensor([sources.index((m.teacher, m.teacher_epoch)) for m in members], device=device)
     logits = torch.stack([teachers[s].to(device) for s in sources])
-    missing = column(
-        [-1 if m.missing_class is None else m.missing_class for m in members]
-    )
-    temperature, alpha = (
-        column([m.temperature for m in members]),
-        column([m.alpha for m in members]),
-    )
+    missing = column([-1 if m.missing_class is None else m.missing_class for m in members])
+    temperature, alpha = (column([m.temperature for m in members]), column([m.alpha for m in members]))
     scale = column([m.scale_by_t2 for m in members])
     # Which examples each member learns from: one row for all where they agree.
-    chosen = [
-        transfer_indices(m, transfer.labels, teachers[m.teacher, m.teacher_epoch])
-        for m in members
-    ]
+    chosen = [transfer_indices(m, transfer.labels, teachers[m.teacher, m.teacher_epoch]) for m in members]
     alike = all(torch.equal(c, chosen[0]) for c in chosen)
     chosen = torch.stack(chosen[:1] if alike else chosen)  # (1 or E, n)
-    images, labels, own_labels = (
-        transfer.images.to(device),
-        transfer.labels.to(device),
-        transfer.labels.cpu(),
-    )
+    images, labels, own_labels = (transfer.images.to(device), transfer.labels.to(device), transfer.labels.cpu())
     network = _Stacked(first, len(members), device)
-    step_all = _optimizer(
-        first.optimizer, network.parameters, column([m.learning_rate for m in members])
-    )
+    step_all = _optimizer(first.optimizer, network.parameters, column([m.learning_rate for m in members]))
 
     curves, losses = [], []
     for epoch, batches in enumerate(epochs_of_batches(first, chosen.shape[1]), 1):
-        total, count = (
-            torch.zeros(len(members), device=device),
-            torch.zeros(len(members), device=device),
-        )
+        total, count = (torch.zeros(len(members), device=device), torch.zeros(len(members), device=device))
         for order in batches:
             picked = chosen[:, order]  # (1 or E, B)
             batch = picked.to(device)
             y = labels[batch]
             kept = (y != missing).float()  # (E, B)
             each = distillation_losses(
-                network(
-                    to_input(images[batch.flatten()], device).unflatten(0, batch.shape)
-                ),
+                network(to_input(images[batch.flatten()], device).unflatten(0, batch.shape)),
                 logits[which[:, None], batch],
                 y.expand(len(members), -1),
                 temperature=temperature,
@@ -268,15 +208,10 @@ def distil(
             )
             summed = (each * kept).sum(1)
             # A sum over members: each member's gradient is then its own.
-            gradients = torch.autograd.grad(
-                (summed / kept.sum(1).clamp(min=1)).sum(), network.parameters
-            )
+            gradients = torch.autograd.grad((summed / kept.sum(1).clamp(min=1)).sum(), network.parameters)
             # A batch of one class alone, as tiny ones may be, leaves the members that lack it nothing to learn.
             single = own_labels[picked]
-            step_all(
-                gradients,
-                kept.any(1) if bool((single == single[:, :1]).all(1).any()) else None,
-            )
+            step_all(gradients, kept.any(1) if bool((single == single[:, :1]).all(1).any()) else None)
             total, count = total + summed.detach(), count + kept.sum(1)
         if not bool(total.isfinite().all()):
             bad = members[int((~total.isfinite()).nonzero()[0])]
@@ -289,9 +224,7 @@ def distil(
     return [Student(*values) for values in zip(*columns, strict=True)]
 
 
-def _optimizer(
-    name: str, parameters: list[Tensor], learning_rate: Tensor
-) -> Callable[..., None]:
+def _optimizer(name: str, parameters: list[Tensor], learning_rate: Tensor) -> Callable[..., None]:
     """As `training.make_optimizer`, elementwise on stacked tensors with one learning rate (E, 1) a member.
 
     The step takes the gradients and, where not all members learn from the batch, which do: bool (E,).
@@ -302,11 +235,7 @@ def _optimizer(
     steps: int | Tensor = 0  # a tensor (E,) once members differ
 
     def per_member(values: float | Tensor, like: Tensor) -> float | Tensor:
-        return (
-            values.to(like).view(-1, *[1] * (like.ndim - 1))
-            if isinstance(values, Tensor)
-            else values
-        )
+        return values.to(like).view(-1, *[1] * (like.ndim - 1)) if isinstance(values, Tensor) else values
 
     rates = [per_member(learning_rate, p) for p in parameters]
 
@@ -325,9 +254,7 @@ def _optimizer(
     def step(gradients: Sequence[Tensor], learning: Tensor | None = None) -> None:
         nonlocal steps
         steps = steps + (1 if learning is None else learning.double())
-        for p, g, m, v, rate in zip(
-            parameters, gradients, first, second, rates, strict=True
-        ):
+        for p, g, m, v, rate in zip(parameters, gradients, first, second, rates, strict=True):
             before = None if learning is None else [t.clone() for t in (p, m, v)]
             update(p, g, m, v, rate)
             if before:
@@ -341,28 +268,17 @@ class _Stacked:
     """E copies of one network with their own weights, as matrices: (E, 9·C_in, C_out) or (E, width_in, width_out)."""
 
     def __init__(self, member: StudentProtocol, size: int, device: torch.device):
-        model = create_model(
-            member.dataset, member.role, seed=seed_for("init", member.seed, member.role)
-        )
+        model = create_model(member.dataset, member.role, seed=seed_for("init", member.seed, member.role))
         self.layers = [*model.features, model.classifier]
         self.parameters: list[Tensor] = []
-        channels: int | None = INPUT_SHAPES[member.dataset][
-            0
-        ]  # of the activations that the next dense layer flattens
+        channels: int | None = INPUT_SHAPES[member.dataset][0]  # of the activations that the next dense layer flattens
         for layer in self.layers:
             if isinstance(layer, SameConv2d):
-                weight, channels = (
-                    layer.weight.permute(2, 3, 1, 0).flatten(0, 2),
-                    layer.out_channels,
-                )
+                weight, channels = (layer.weight.permute(2, 3, 1, 0).flatten(0, 2), layer.out_channels)
             elif isinstance(layer, nn.Linear):
                 weight = layer.weight
-                if (
-                    channels is not None
-                ):  # Flatten saw (C, H, W); here activations are (H, W, C)
-                    weight = (
-                        weight.unflatten(1, (channels, -1)).transpose(1, 2).flatten(1)
-                    )
+                if channels is not None:  # Flatten saw (C, H, W); here activations are (H, W, C)
+                    weight = weight.unflatten(1, (channels, -1)).transpose(1, 2).flatten(1)
                     channels = None
                 weight = weight.T
             elif isinstance(layer, nn.LeakyReLU | nn.ReLU | nn.Flatten | SameMaxPool2d):
@@ -375,9 +291,7 @@ class _Stacked:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits (E, B, 10) of images (E, B, C, H, W) in [0, 1], or (1, B, C, H, W), the same for all members."""
-        x = images.permute(
-            0, 1, 3, 4, 2
-        )  # (1, B, H, W, C) may last until the first layer with weights
+        x = images.permute(0, 1, 3, 4, 2)  # (1, B, H, W, C) may last until the first layer with weights
         parameters = iter(self.parameters)
         for layer in self.layers:
             if isinstance(layer, SameConv2d):
@@ -400,10 +314,7 @@ class _Stacked:
     @torch.inference_mode()
     def predict(self, images: Tensor, device: torch.device) -> Tensor:
         """Logits float32 (E, N, 10) of images uint8, on the CPU."""
-        chunks = [
-            self(to_input(chunk.to(device), device)[None]).cpu()
-            for chunk in images.split(250)
-        ]
+        chunks = [self(to_input(chunk.to(device), device)[None]).cpu() for chunk in images.split(250)]
         return torch.cat(chunks, 1)
 
 
@@ -413,18 +324,14 @@ class _Patches(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, stride: int) -> Tensor:
         members, batch, height, width, channels = ctx.shape = x.shape
-        ctx.stride, ctx.padding = (
-            stride,
-            (same_padding(height, 3, stride), same_padding(width, 3, stride)),
-        )
+        ctx.stride, ctx.padding = (stride, (same_padding(height, 3, stride), same_padding(width, 3, stride)))
         (top, bottom), (left, right) = ctx.padding
         padded = F.pad(x, (0, 0, left, right, top, bottom))
         ctx.out = rows, columns = -(-height // stride), -(-width // stride)
         e, b, h, w, c = padded.stride()
         # One strided copy gathers all nine neighbours.
         windows = padded.as_strided(
-            (members, batch, rows, columns, 3, 3, channels),
-            (e, b, h * stride, w * stride, h, w, c),
+            (members, batch, rows, columns, 3, 3, channels), (e, b, h * stride, w * stride, h, w, c)
         )
         return windows.reshape(members, batch * rows * columns, 9 * channels)
 
@@ -436,17 +343,10 @@ class _Patches(torch.autograd.Function):
         (top, bottom), (left, right) = ctx.padding
         rows, columns = ctx.out
         gradient = gradient.view(members, batch, rows, columns, 3, 3, channels)
-        padded = gradient.new_zeros(
-            members, batch, height + top + bottom, width + left + right, channels
-        )
+        padded = gradient.new_zeros(members, batch, height + top + bottom, width + left + right, channels)
         for i in range(3):
             for j in range(3):
-                target = padded[
-                    :,
-                    :,
-                    i : i + rows * ctx.stride : ctx.stride,
-                    j : j + columns * ctx.stride : ctx.stride,
-                ]
+                target = padded[:, :, i : i + rows * ctx.stride : ctx.stride, j : j + columns * ctx.stride : ctx.stride]
                 target += gradient[..., i, j, :]
         return padded[:, :, top : top + height, left : left + width], None
 

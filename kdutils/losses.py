@@ -27,17 +27,12 @@ def label_smoothing_targets(labels: Tensor, num_classes: int, alpha: float) -> T
 def label_smoothing_loss(logits: Tensor, labels: Tensor, alpha: float) -> Tensor:
     """Eq. 3: H(q', p) = (1 - alpha)·H(q, p) + alpha·H(u, p), batch mean, of logits (N, C) and labels (N,)."""
     _check_number("alpha", alpha, labels.shape)
-    return _mean(
-        (1 - alpha) * _cross_entropies(logits, labels)
-        - alpha * _log_softmax(logits).mean(-1)
-    )
+    return _mean((1 - alpha) * _cross_entropies(logits, labels) - alpha * _log_softmax(logits).mean(-1))
 
 
 def label_smoothing_loss_kl(logits: Tensor, labels: Tensor, alpha: float) -> Tensor:
     """Eq. 2, which is Eq. 4 at T = 1 from a uniform teacher, and is Eq. 3 less the constant alpha·H(u) = alpha·ln C."""
-    return distillation_loss(
-        logits, torch.zeros_like(logits), labels, temperature=1, alpha=alpha
-    )
+    return distillation_loss(logits, torch.zeros_like(logits), labels, temperature=1, alpha=alpha)
 
 
 def distillation_losses(
@@ -65,35 +60,18 @@ def distillation_losses(
     UserError
         If a number is out of range, shapes disagree, or labels are no class indices (their range: on the CPU only).
     """
-    student, teacher, shape = (
-        student_logits,
-        teacher_logits.detach(),
-        student_logits.shape[:-1],
-    )
-    if teacher.shape[-2:] != student.shape[-2:] or not _fits(
-        teacher.shape, student.shape
-    ):
-        raise UserError(
-            f"logits disagree in shape: student {tuple(student.shape)}, teacher {tuple(teacher.shape)}"
-        )
-    for name, value in (
-        ("temperature", temperature),
-        ("alpha", alpha),
-        ("scale_by_t2", scale_by_t2),
-    ):
+    student, teacher, shape = student_logits, teacher_logits.detach(), student_logits.shape[:-1]
+    if teacher.shape[-2:] != student.shape[-2:] or not _fits(teacher.shape, student.shape):
+        raise UserError(f"logits disagree in shape: student {tuple(student.shape)}, teacher {tuple(teacher.shape)}")
+    for name, value in (("temperature", temperature), ("alpha", alpha), ("scale_by_t2", scale_by_t2)):
         _check_number(name, value, shape)
-    log_p, log_target = (
-        _log_softmax(student, temperature),
-        _log_softmax(teacher, temperature),
-    )
+    log_p, log_target = _log_softmax(student, temperature), _log_softmax(teacher, temperature)
     kl = (log_target.exp() * (log_target - log_p)).sum(-1)
     factor = temperature ** (2 * scale_by_t2)  # T² or 1, for numbers and tensors alike
     return (1 - alpha) * _cross_entropies(student, labels) + alpha * factor * kl
 
 
-def distillation_loss(
-    student_logits, teacher_logits, labels, *, temperature, alpha, scale_by_t2=False
-) -> Tensor:
+def distillation_loss(student_logits, teacher_logits, labels, *, temperature, alpha, scale_by_t2=False) -> Tensor:
     """Eq. 4, batch mean: the mean of `distillation_losses`, whose parameters these are, over all examples."""
     options = {"temperature": temperature, "alpha": alpha, "scale_by_t2": scale_by_t2}
     return _mean(distillation_losses(student_logits, teacher_logits, labels, **options))
@@ -101,11 +79,7 @@ def distillation_loss(
 
 def _log_softmax(logits: Tensor, temperature: float | Tensor = 1) -> Tensor:
     logits = logits if logits.dtype == torch.float64 else logits.float()
-    return F.log_softmax(
-        logits
-        / (temperature[..., None] if isinstance(temperature, Tensor) else temperature),
-        dim=-1,
-    )
+    return F.log_softmax(logits / (temperature[..., None] if isinstance(temperature, Tensor) else temperature), dim=-1)
 
 
 def _cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
@@ -120,27 +94,16 @@ def _mean(losses: Tensor) -> Tensor:
 
 
 def _fits(shape: torch.Size, target: torch.Size) -> bool:
-    return len(shape) <= len(target) and all(
-        n in (1, target[i - len(shape)]) for i, n in enumerate(shape)
-    )
+    return len(shape) <= len(target) and all(n in (1, target[i - len(shape)]) for i, n in enumerate(shape))
 
 
 def _check_number(name: str, value: object, shape: torch.Size) -> None:
     if isinstance(value, Tensor):
-        good, rule = (
-            _fits(value.shape, shape),
-            f"broadcast to the examples {tuple(shape)}",
-        )
+        good, rule = _fits(value.shape, shape), f"broadcast to the examples {tuple(shape)}"
     elif name == "temperature":
-        good, rule = (
-            isinstance(value, Real) and 0 < value < math.inf,
-            "be a number in (0, inf)",
-        )
+        good, rule = isinstance(value, Real) and 0 < value < math.inf, "be a number in (0, inf)"
     else:
-        good, rule = (
-            isinstance(value, Real) and 0 <= value <= 1,
-            "be a number in [0, 1]",
-        )
+        good, rule = isinstance(value, Real) and 0 <= value <= 1, "be a number in [0, 1]"
     if not good:
         raise UserError(f"{name} must {rule}; got {getattr(value, 'shape', value)!r}")
 
@@ -152,11 +115,7 @@ def _class_indices(labels: Tensor, shape: torch.Size, num_classes: int) -> Tenso
         raise UserError(
             f"labels must be integers for examples {tuple(shape)}; got {labels.dtype} {tuple(labels.shape)}"
         )
-    readable = (
-        labels.device.type == "cpu" and not torch.compiler.is_compiling()
-    )  # elsewhere a look would wait
+    readable = labels.device.type == "cpu" and not torch.compiler.is_compiling()  # elsewhere a look would wait
     if readable and ((labels < 0) | (labels >= num_classes)).any():
-        raise UserError(
-            f"labels must lie in 0..{num_classes - 1}; got {int(labels.min())}..{int(labels.max())}"
-        )
+        raise UserError(f"labels must lie in 0..{num_classes - 1}; got {int(labels.min())}..{int(labels.max())}")
     return labels.long().expand(shape)

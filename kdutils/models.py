@@ -14,12 +14,7 @@ from kdutils.errors import check_name
 
 ROLES = ("teacher-large", "teacher-small", "student", "student-baseline")
 #: Images a network takes: channels, height (= width).
-INPUT_SHAPES = {
-    "mnist": (1, 28),
-    "fashion_mnist": (1, 28),
-    "cifar10": (3, 32),
-    "digits": (1, 8),
-}
+INPUT_SHAPES = {"mnist": (1, 28), "fashion_mnist": (1, 28), "cifar10": (3, 32), "digits": (1, 8)}
 NUM_CLASSES = 10
 
 
@@ -38,9 +33,7 @@ class SameConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         stride = self.stride[0]
         rows, columns = (same_padding(n, 3, stride) for n in x.shape[-2:])
-        if (
-            rows == columns and rows[0] == rows[1]
-        ):  # symmetric: let the convolution pad, which saves a copy
+        if rows == columns and rows[0] == rows[1]:  # symmetric: let the convolution pad, which saves a copy
             return F.conv2d(x, self.weight, self.bias, stride, rows[0])
         return F.conv2d(F.pad(x, (*columns, *rows)), self.weight, self.bias, stride)
 
@@ -49,9 +42,7 @@ class SameMaxPool2d(nn.Module):
     """Keras's MaxPooling2D((2, 2), strides=1, padding="same"): the size stays, the last row and column see less."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(
-            F.pad(x, (0, 1, 0, 1), value=float("-inf")), kernel_size=2, stride=1
-        )
+        return F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=float("-inf")), kernel_size=2, stride=1)
 
 
 class Network(nn.Module):
@@ -93,18 +84,14 @@ _HIDDEN = {
     ("mnist", "teacher-large"): [128, 256],
     ("fashion_mnist", "teacher-large"): [256, 512, 256],
     ("cifar10", "teacher-large"): [512, 256],
-    ("cifar10", "teacher-small"): [
-        128
-    ],  # Table 7 says one dense layer; only two meet its total
+    ("cifar10", "teacher-small"): [128],  # Table 7 says one dense layer; only two meet its total
     ("digits", "teacher-large"): [64, 128],
 }
 # The Keras pair: LeakyReLU(0.2) and a stride-1 max-pool after the first convolution, nothing after the last.
 _KERAS = {(d, r) for d in ("mnist", "digits") for r in ("teacher-small", "student")}
 
 
-def create_model(
-    dataset: str, role: str, *, dropout: float = 0.5, seed: int | None = None
-) -> Network:
+def create_model(dataset: str, role: str, *, dropout: float = 0.5, seed: int | None = None) -> Network:
     """A freshly initialised network of Table 7 that maps images (N, C, H, W) in [0, 1] to logits (N, 10).
 
     Parameters
@@ -157,11 +144,7 @@ def create_model(
 
 def count_parameters(model: nn.Module) -> int:
     """Parameters as Table 7 counts them: weights, biases and, for batch normalisation, gamma, beta, mean, variance."""
-    buffers = sum(
-        b.numel()
-        for name, b in model.named_buffers()
-        if not name.endswith("num_batches_tracked")
-    )
+    buffers = sum(b.numel() for name, b in model.named_buffers() if not name.endswith("num_batches_tracked"))
     return sum(p.numel() for p in model.parameters()) + buffers
 
 
@@ -174,20 +157,12 @@ def count_multiply_adds(model: nn.Module, dataset: str) -> int:
         nonlocal total
         total += output[0].numel() * module.weight[0].numel()
 
-    hooks = [
-        m.register_forward_hook(add)
-        for m in model.modules()
-        if isinstance(m, nn.Conv2d | nn.Linear)
-    ]
+    hooks = [m.register_forward_hook(add) for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     training = model.training
     model.eval()
     with torch.no_grad():
         parameter = next(model.parameters())
-        model(
-            torch.zeros(
-                1, channels, size, size, device=parameter.device, dtype=parameter.dtype
-            )
-        )
+        model(torch.zeros(1, channels, size, size, device=parameter.device, dtype=parameter.dtype))
     model.train(training)
     for hook in hooks:
         hook.remove()

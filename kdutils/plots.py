@@ -13,20 +13,10 @@ from matplotlib.figure import Figure
 
 COLOURS = {"small": "#0072B2", "large": "#D55E00"}
 CLASS_COLOURS = ("#009E73", "#CC79A7", "#E69F00")  # of three classes in one panel
-TITLES = {
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "cifar10": "CIFAR-10",
-    "digits": "digits (8x8)",
-}
+TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "digits": "digits (8x8)"}
 NOT_YET = "not yet run"
 
-sns.set_theme(
-    context="notebook",
-    style="whitegrid",
-    font_scale=0.95,
-    rc={"figure.constrained_layout.use": True},
-)
+sns.set_theme(context="notebook", style="whitegrid", font_scale=0.95, rc={"figure.constrained_layout.use": True})
 
 
 @dataclass(frozen=True)
@@ -38,26 +28,16 @@ class Table:
     name: str
 
     def _repr_html_(self) -> str:
-        styler = (
-            self.frame.style.hide(axis="index")
-            .set_caption(self.caption)
-            .set_uuid(self.name)
-        )
+        styler = self.frame.style.hide(axis="index").set_caption(self.caption).set_uuid(self.name)
         return styler.format(_html).to_html()
 
     def markdown(self) -> str:
         """The table alone, as Markdown."""
-        lines = [
-            self.frame.columns,
-            ["---"] * self.frame.shape[1],
-            *self.frame.astype(str).to_numpy(),
-        ]
+        lines = [self.frame.columns, ["---"] * self.frame.shape[1], *self.frame.astype(str).to_numpy()]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def _repr_markdown_(self) -> str:
-        return (
-            f"```{{table}} {self.caption}\n:name: {self.name}\n\n{self.markdown()}\n```"
-        )
+        return f"```{{table}} {self.caption}\n:name: {self.name}\n\n{self.markdown()}\n```"
 
 
 def _html(cell: object) -> str:
@@ -68,15 +48,7 @@ def _html(cell: object) -> str:
 def not_yet(axis: plt.Axes, title: str) -> None:
     """Say in an otherwise empty panel that its runs are not recorded."""
     axis.set_title(title)
-    axis.text(
-        0.5,
-        0.5,
-        NOT_YET,
-        ha="center",
-        va="center",
-        transform=axis.transAxes,
-        color="0.4",
-    )
+    axis.text(0.5, 0.5, NOT_YET, ha="center", va="center", transform=axis.transAxes, color="0.4")
     axis.set_xticks([]), axis.set_yticks([])
     axis.grid(False)
 
@@ -89,9 +61,7 @@ def _recorded(table: pd.DataFrame, datasets: list[str]) -> list[str]:
 def _panels(datasets: list[str]) -> tuple[Figure, list[plt.Axes]]:
     """One panel a data set, two in a row at most, so that a phone shows them large enough."""
     columns, rows = min(2, len(datasets)), -(-len(datasets) // 2)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(max(5.0, 4.2 * columns), 3.5 * rows), squeeze=False
-    )
+    figure, axes = plt.subplots(rows, columns, figsize=(max(5.0, 4.2 * columns), 3.5 * rows), squeeze=False)
     for spare in axes.flat[len(datasets) :]:
         spare.set_axis_off()
     return figure, list(axes.flat[: len(datasets)])
@@ -115,41 +85,19 @@ def entropy_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
         if rows.empty:
             not_yet(axis, TITLES[dataset])
             continue
-        for (training, teacher), line in rows.groupby(
-            ["training", "teacher"], sort=True
-        ):
+        for (training, teacher), line in rows.groupby(["training", "teacher"], sort=True):
             spread = line.groupby("temperature")["entropy"].agg(["mean", "min", "max"])
             style = {"equal": "-o", "calibrated": ":s"}[training]
             label = f"{teacher}, {training}"
-            axis.plot(
-                spread.index,
-                spread["mean"],
-                style,
-                color=COLOURS[teacher],
-                label=label,
-                markersize=5,
-            )
+            axis.plot(spread.index, spread["mean"], style, color=COLOURS[teacher], label=label, markersize=5)
             axis.fill_between(
-                spread.index,
-                spread["min"],
-                spread["max"],
-                color=COLOURS[teacher],
-                alpha=0.2,
-                linewidth=0,
+                spread.index, spread["min"], spread["max"], color=COLOURS[teacher], alpha=0.2, linewidth=0
             )
         axis.axhline(np.log(10), color="0.5", linewidth=1, linestyle="--")
         axis.set(
-            title=TITLES[dataset],
-            xlabel="temperature T",
-            ylim=(0, 2.45),
-            xticks=sorted(rows["temperature"].unique()),
+            title=TITLES[dataset], xlabel="temperature T", ylim=(0, 2.45), xticks=sorted(rows["temperature"].unique())
         )
-        axis.legend(
-            title="teacher, training",
-            fontsize="small",
-            title_fontsize="small",
-            loc="lower right",
-        )
+        axis.legend(title="teacher, training", fontsize="small", title_fontsize="small", loc="lower right")
     axes[0].set_ylabel("mean entropy [nats]\n(dashed: uniform, ln 10)")
     return figure
 
@@ -174,26 +122,16 @@ def entropy_history(table: pd.DataFrame, datasets: list[str]) -> Figure:
         for (teacher, seed), line in rows.groupby(["teacher", "seed"], sort=False):
             label = teacher if seed == rows["seed"].min() else None
             axis.plot(
-                line["epoch"],
-                line["entropy"],
-                "-o",
-                color=COLOURS[teacher],
-                markersize=4,
-                linewidth=1.2,
-                label=label,
+                line["epoch"], line["entropy"], "-o", color=COLOURS[teacher], markersize=4, linewidth=1.2, label=label
             )
         axis.set(title=TITLES[dataset], xlabel="epoch", ylim=(0, 2.45))
         axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.legend(
-            title="teacher", fontsize="small", title_fontsize="small", loc="lower left"
-        )
+        axis.legend(title="teacher", fontsize="small", title_fontsize="small", loc="lower left")
     axes[0].set_ylabel("mean entropy at T = 9 [nats]")
     return figure
 
 
-def missing_class_maps(
-    ours: pd.DataFrame, published: pd.DataFrame, datasets: list[str], class_names: dict
-) -> Figure:
+def missing_class_maps(ours: pd.DataFrame, published: pd.DataFrame, datasets: list[str], class_names: dict) -> Figure:
     """Tables 4-6 as heat maps: classes by temperatures; the published above ours, the small teacher left of the large.
 
     Parameters
@@ -207,20 +145,14 @@ def missing_class_maps(
     class_names : dict
         From data set to its ten classes' names.
     """
-    sources = {
-        "published": (published, "accuracy", 1),
-        "ours": (ours, "accuracy_missing", 100),
-    }
+    sources = {"published": (published, "accuracy", 1), "ours": (ours, "accuracy_missing", 100)}
     panels = [
         (d, s, t[t["dataset"] == d], value, scale)
         for d in datasets
         for s, (t, value, scale) in sources.items()
-        if d in set(t["dataset"])
-        or (s == "ours" and d not in set(published["dataset"]))
+        if d in set(t["dataset"]) or (s == "ours" and d not in set(published["dataset"]))
     ]
-    figure, axes = plt.subplots(
-        len(panels), 2, figsize=(8.5, 3.9 * len(panels)), squeeze=False
-    )
+    figure, axes = plt.subplots(len(panels), 2, figsize=(8.5, 3.9 * len(panels)), squeeze=False)
     figure.get_layout_engine().set(h_pad=0.12)
     for row, (dataset, source, table, value, scale) in zip(axes, panels, strict=True):
         for axis, teacher in zip(row, ("small", "large"), strict=True):
@@ -229,9 +161,7 @@ def missing_class_maps(
             if chosen.empty:
                 not_yet(axis, title)
                 continue
-            grid = scale * chosen.pivot_table(
-                index="missing_class", columns="temperature", values=value
-            )
+            grid = scale * chosen.pivot_table(index="missing_class", columns="temperature", values=value)
             sns.heatmap(
                 grid.rename(columns="{:g}".format),
                 ax=axis,
@@ -244,9 +174,7 @@ def missing_class_maps(
                 cbar=False,
                 yticklabels=list(class_names[dataset]) if axis is row[0] else False,
             )
-            axis.set(
-                xlabel="temperature T", ylabel="missing class" if axis is row[0] else ""
-            )
+            axis.set(xlabel="temperature T", ylabel="missing class" if axis is row[0] else "")
             axis.set_title(title, fontsize="medium")
             axis.tick_params(axis="y", rotation=0)
     return figure
@@ -264,27 +192,19 @@ def projections(points: pd.DataFrame, datasets: list[str], class_names: dict) ->
     class_names : dict
         From data set to its ten classes' names.
     """
-    panels = [
-        (d, split) for d in _recorded(points, datasets) for split in ("train", "test")
-    ]
-    figure, axes = plt.subplots(
-        len(panels), 2, figsize=(8.5, 3.6 * len(panels)), squeeze=False
-    )
+    panels = [(d, split) for d in _recorded(points, datasets) for split in ("train", "test")]
+    figure, axes = plt.subplots(len(panels), 2, figsize=(8.5, 3.6 * len(panels)), squeeze=False)
     figure.get_layout_engine().set(h_pad=0.12)
     for row, (dataset, split) in zip(axes, panels, strict=True):
         for axis, teacher in zip(row, ("small", "large"), strict=True):
             chosen = points[
-                (points["dataset"] == dataset)
-                & (points["split"] == split)
-                & (points["teacher"] == teacher)
+                (points["dataset"] == dataset) & (points["split"] == split) & (points["teacher"] == teacher)
             ]
             title = f"{TITLES[dataset]}, {split} images, {teacher} teacher"
             if chosen.empty:
                 not_yet(axis, title)
                 continue
-            for (c, of), colour, marker in zip(
-                chosen.groupby("class"), CLASS_COLOURS, "o^s", strict=True
-            ):
+            for (c, of), colour, marker in zip(chosen.groupby("class"), CLASS_COLOURS, "o^s", strict=True):
                 axis.scatter(
                     of["x"],
                     of["y"],
@@ -296,46 +216,29 @@ def projections(points: pd.DataFrame, datasets: list[str], class_names: dict) ->
                     label=class_names[dataset][c],
                 )
             axis.set_title(title, fontsize="medium")
-            axis.set(
-                aspect="equal",
-                adjustable="datalim",
-                xlabel="first axis [activation units]",
-                ylabel="second axis",
-            )
-            axis.legend(
-                fontsize="small", markerscale=1.6, title="class", title_fontsize="small"
-            )
+            axis.set(aspect="equal", adjustable="datalim", xlabel="first axis [activation units]", ylabel="second axis")
+            axis.legend(fontsize="small", markerscale=1.6, title="class", title_fontsize="small")
     return figure
 
 
 def scatter_table(scatter: pd.DataFrame, caption: str, name: str) -> Table:
     """Within-class over between-class scatter of each teacher's clusters, means over seeds."""
     rows = []
-    for (dataset, training, split), of in scatter.groupby(
-        ["dataset", "training", "split"], sort=False
-    ):
+    for (dataset, training, split), of in scatter.groupby(["dataset", "training", "split"], sort=False):
         row = {"data": TITLES[dataset], "training": training, "images": split}
         mean = of.groupby("teacher")[["ratio", "ratio_all_triples"]].mean()
         for teacher in mean.index[::-1]:
-            row[f"{teacher}, the three classes drawn"] = (
-                f"{mean.loc[teacher, 'ratio']:.3f}"
-            )
-            row[f"{teacher}, mean of all 120 triples"] = (
-                f"{mean.loc[teacher, 'ratio_all_triples']:.3f}"
-            )
+            row[f"{teacher}, the three classes drawn"] = f"{mean.loc[teacher, 'ratio']:.3f}"
+            row[f"{teacher}, mean of all 120 triples"] = f"{mean.loc[teacher, 'ratio_all_triples']:.3f}"
         rows.append(row)
     return Table(pd.DataFrame(rows), caption, name)
 
 
 def images(table: pd.DataFrame) -> Figure:
     """The recorded images side by side, with their place in the test set."""
-    figure, axes = plt.subplots(
-        1, len(table), figsize=(1.5 * len(table), 1.9), squeeze=False
-    )
+    figure, axes = plt.subplots(1, len(table), figsize=(1.5 * len(table), 1.9), squeeze=False)
     for axis, image in zip(axes[0], table.itertuples(), strict=True):
-        pixels = np.frombuffer(bytes.fromhex(image.pixels), np.uint8).reshape(
-            image.channels, image.height, image.width
-        )
+        pixels = np.frombuffer(bytes.fromhex(image.pixels), np.uint8).reshape(image.channels, image.height, image.width)
         axis.imshow(pixels.transpose(1, 2, 0), cmap="gray_r", vmin=0, vmax=255)
         axis.set_title(f"no. {image.index}", fontsize="small")
         axis.set_xticks([]), axis.set_yticks([])
@@ -343,21 +246,13 @@ def images(table: pd.DataFrame) -> Figure:
 
 
 def missing_class_table(
-    ours: pd.DataFrame,
-    published: pd.DataFrame,
-    dataset: str,
-    names: list[str],
-    number: str,
+    ours: pd.DataFrame, published: pd.DataFrame, dataset: str, names: list[str], number: str
 ) -> Table:
     """Tables 4-6 in figures: for each class and teacher, ours (mean over seeds), and the difference to the published.
 
     A cell reads "ours (ours less published)", in percent and percentage points.
     """
-    table = 100 * ours.pivot_table(
-        index="missing_class",
-        columns=["teacher", "temperature"],
-        values="accuracy_missing",
-    )
+    table = 100 * ours.pivot_table(index="missing_class", columns=["teacher", "temperature"], values="accuracy_missing")
     wide = published[published["dataset"] == dataset].pivot(
         index="missing_class", columns=["teacher", "temperature"], values="accuracy"
     )
@@ -370,49 +265,29 @@ def missing_class_table(
                     continue
                 cell = f"{table.loc[label, (teacher, temperature)]:.1f}"
                 if (teacher, temperature) in wide:
-                    difference = (
-                        table.loc[label, (teacher, temperature)]
-                        - wide.loc[label, (teacher, temperature)]
-                    )
+                    difference = table.loc[label, (teacher, temperature)] - wide.loc[label, (teacher, temperature)]
                     cell += f" ({difference:+.1f})"
                 row[f"{teacher}, T={temperature:g}"] = cell
         rows.append(row)
-    what = (
-        "ours in percent (less the published value, in points)"
-        if len(wide)
-        else "in percent; the paper has none"
-    )
+    what = "ours in percent (less the published value, in points)" if len(wide) else "in percent; the paper has none"
     return Table(
-        pd.DataFrame(rows),
-        f"{number}Accuracy on the missing class, {TITLES[dataset]}: {what}",
-        f"missing-{dataset}",
+        pd.DataFrame(rows), f"{number}Accuracy on the missing class, {TITLES[dataset]}: {what}", f"missing-{dataset}"
     )
 
 
 def soft_label_table(
-    ours: pd.DataFrame,
-    published: pd.DataFrame,
-    teacher: str,
-    caption: str,
-    confident: int = 6,
+    ours: pd.DataFrame, published: pd.DataFrame, teacher: str, caption: str, confident: int = 6
 ) -> Table:
     """Tables 2-3: soft labels of five images, published rows first, then ours; the confidence label is bold."""
     blocks = []
     if len(published):
         blocks.append(("published", published[published["source"] == teacher]))
-    for training, rows in ours[
-        (ours["teacher"] == teacher) & (ours["seed"] == 0)
-    ].groupby("training", sort=False):
+    for training, rows in ours[(ours["teacher"] == teacher) & (ours["seed"] == 0)].groupby("training", sort=False):
         blocks.append((f"ours, {training}", rows))
     rows = []
     for source, block in blocks:
-        for example, row in block.pivot(
-            index="example", columns="class", values="probability"
-        ).iterrows():
-            cells = {
-                str(c): f"**{p:.3f}**" if c == confident else f"{p:.3f}"
-                for c, p in row.items()
-            }
+        for example, row in block.pivot(index="example", columns="class", values="probability").iterrows():
+            cells = {str(c): f"**{p:.3f}**" if c == confident else f"{p:.3f}" for c, p in row.items()}
             rows.append({"source": source, "image": f"{example + 1}", **cells})
     return Table(pd.DataFrame(rows), caption, f"soft-labels-{teacher}")
 
@@ -428,37 +303,26 @@ def verdict_table(verdicts: pd.DataFrame, caption: str, name: str) -> Table:
             if pd.notna(v.low):
                 estimate += f" [{v.low:+.2f}, {v.high:+.2f}]"
             verdict = f"**{v.verdict}**" + (" (provisional)" if v.seeds < 3 else "")
-            rows.append(
-                [claim, TITLES[v.dataset], verdict, estimate, v.seeds, v.detail]
-            )
+            rows.append([claim, TITLES[v.dataset], verdict, estimate, v.seeds, v.detail])
         waiting = [TITLES[d] for d in of["dataset"] if d not in set(done["dataset"])]
         if waiting:
             rows.append([claim, ", ".join(waiting), NOT_YET, "", "", ""])
     return Table(
-        pd.DataFrame(
-            rows,
-            columns=["claim", "data", "verdict", "small less large", "seeds", "detail"],
-        ),
-        caption,
-        name,
+        pd.DataFrame(rows, columns=["claim", "data", "verdict", "small less large", "seeds", "detail"]), caption, name
     )
 
 
 def verdict_matrix(verdicts: pd.DataFrame) -> Table:
     """Claims by data sets: each verdict with its estimate and interval; one row a claim."""
     rows = []
-    for (statement, section), of in verdicts.groupby(
-        ["statement", "section"], sort=False
-    ):
+    for (statement, section), of in verdicts.groupby(["statement", "section"], sort=False):
         row = {"claim": f"{statement} ({section})"}
         for v in of.itertuples():
             cell = f"**{v.verdict}**"
             if pd.notna(v.estimate):
                 cell += f": {v.estimate:+.2f} {v.unit}"
                 cell += (
-                    f" [{v.low:+.2f}, {v.high:+.2f}]"
-                    if pd.notna(v.low)
-                    else f", {v.seeds} seed{'s' * (v.seeds > 1)}"
+                    f" [{v.low:+.2f}, {v.high:+.2f}]" if pd.notna(v.low) else f", {v.seeds} seed{'s' * (v.seeds > 1)}"
                 )
             row[TITLES[v.dataset]] = cell
         rows.append(row)
@@ -468,75 +332,45 @@ def verdict_matrix(verdicts: pd.DataFrame) -> Table:
 def entropy_table(table: pd.DataFrame, caption: str, name: str) -> Table:
     """Accuracy, entropy at each T, and confidence at T = 9, a row for each teacher; means over seeds."""
     rows = []
-    for (dataset, training, teacher), of in table.groupby(
-        ["dataset", "training", "teacher"], sort=False
-    ):
+    for (dataset, training, teacher), of in table.groupby(["dataset", "training", "teacher"], sort=False):
         entropy = of.groupby("temperature")["entropy"].mean()
         at_nine = of[of["temperature"] == 9]
         row = {"data": TITLES[dataset], "training": training, "teacher": teacher}
-        row |= {
-            "epochs": f"{at_nine['epochs'].iloc[0]:g}",
-            "batch": f"{at_nine['batch_size'].iloc[0]:g}",
-        }
+        row |= {"epochs": f"{at_nine['epochs'].iloc[0]:g}", "batch": f"{at_nine['batch_size'].iloc[0]:g}"}
         row |= {"accuracy": f"{100 * at_nine['accuracy'].mean():.2f} %"}
         row |= {f"T={t:g}": f"{h:.3f}" for t, h in entropy.items()}
         rows.append(row | {"confidence": f"{at_nine['confidence'].mean():.3f}"})
     return Table(pd.DataFrame(rows), caption, name)
 
 
-def missing_class_summary(
-    ours: pd.DataFrame, published: pd.DataFrame, caption: str, name: str
-) -> Table:
+def missing_class_summary(ours: pd.DataFrame, published: pd.DataFrame, caption: str, name: str) -> Table:
     """Mean accuracies over classes and temperatures: published, and ours under each training protocol."""
     rows = []
     for dataset in ours["dataset"].unique():
         for teacher in ("small", "large"):
-            printed = published[
-                (published["dataset"] == dataset) & (published["teacher"] == teacher)
-            ]["accuracy"]
+            printed = published[(published["dataset"] == dataset) & (published["teacher"] == teacher)]["accuracy"]
             row = {"data": TITLES[dataset], "teacher": teacher}
-            row["published, missing class"] = (
-                f"{printed.mean():.1f}" if len(printed) else "–"
-            )
+            row["published, missing class"] = f"{printed.mean():.1f}" if len(printed) else "–"
             mine = ours[(ours["dataset"] == dataset) & (ours["teacher"] == teacher)]
             for training, of in mine.groupby("training", sort=False):
-                row[f"ours, {training}, missing class"] = (
-                    f"{100 * of['accuracy_missing'].mean():.1f}"
-                )
-                row[f"ours, {training}, all classes"] = (
-                    f"{100 * of['accuracy'].mean():.1f}"
-                )
+                row[f"ours, {training}, missing class"] = f"{100 * of['accuracy_missing'].mean():.1f}"
+                row[f"ours, {training}, all classes"] = f"{100 * of['accuracy'].mean():.1f}"
             rows.append(row)
     return Table(pd.DataFrame(rows).fillna("–"), caption, name)
 
 
-def contrast_table(
-    response: pd.DataFrame, missing: pd.DataFrame, caption: str, name: str
-) -> Table:
+def contrast_table(response: pd.DataFrame, missing: pd.DataFrame, caption: str, name: str) -> Table:
     """Each pair of teachers' mean entropy at T = 9 beside their students' accuracy on the missing class there."""
     rows = []
     where = ["dataset", "training", "teacher"]
-    entropy = (
-        response[(response["split"] == "test") & (response["temperature"] == 9)]
-        .groupby(where)["entropy"]
-        .mean()
-    )
-    learned = (
-        100
-        * missing[missing["temperature"] == 9].groupby(where)["accuracy_missing"].mean()
-    )
-    for dataset, training in missing.groupby(
-        ["dataset", "training"], sort=False
-    ).groups:
+    entropy = response[(response["split"] == "test") & (response["temperature"] == 9)].groupby(where)["entropy"].mean()
+    learned = 100 * missing[missing["temperature"] == 9].groupby(where)["accuracy_missing"].mean()
+    for dataset, training in missing.groupby(["dataset", "training"], sort=False).groups:
         row = {"data": TITLES[dataset], "training": training}
         for teacher in ("small", "large"):
-            row[f"{teacher}: entropy [nats]"] = (
-                f"{entropy.get((dataset, training, teacher), np.nan):.2f}"
-            )
+            row[f"{teacher}: entropy [nats]"] = f"{entropy.get((dataset, training, teacher), np.nan):.2f}"
         for teacher in ("small", "large"):
-            row[f"{teacher}: missing class [%]"] = (
-                f"{learned.get((dataset, training, teacher), np.nan):.1f}"
-            )
+            row[f"{teacher}: missing class [%]"] = f"{learned.get((dataset, training, teacher), np.nan):.1f}"
         rows.append(row)
     return Table(pd.DataFrame(rows), caption, name)
 
@@ -545,47 +379,26 @@ def soft_label_summary(ours: pd.DataFrame, published: pd.DataFrame) -> Table:
     """Mean entropy and confidence label of the five images of Tables 2-3, each row scaled to sum to one."""
     rows = []
     for teacher in ("small", "large"):
-        blocks = (
-            {"published": published[published["source"] == teacher]}
-            if len(published)
-            else {}
-        )
-        blocks |= {
-            f"ours, {t}": of
-            for t, of in ours[ours["teacher"] == teacher].groupby(
-                "training", sort=False
-            )
-        }
+        blocks = {"published": published[published["source"] == teacher]} if len(published) else {}
+        blocks |= {f"ours, {t}": of for t, of in ours[ours["teacher"] == teacher].groupby("training", sort=False)}
         for source, of in blocks.items():
             p = of.assign(seed=of.get("seed", 0)).pivot(
                 index=["seed", "example"], columns="class", values="probability"
             )
             p = p.div(p.sum(axis=1), axis=0)
             entropy = -(p * np.log(p)).sum(axis=1).mean()
-            rows.append(
-                {
-                    "teacher": teacher,
-                    "source": source,
-                    "mean entropy [nats]": f"{entropy:.2f}",
-                }
-            )
+            rows.append({"teacher": teacher, "source": source, "mean entropy [nats]": f"{entropy:.2f}"})
             rows[-1]["confidence label"] = f"{p[6].mean():.2f}"
-    return Table(
-        pd.DataFrame(rows), "The five images in two numbers", "soft-labels-summary"
-    )
+    return Table(pd.DataFrame(rows), "The five images in two numbers", "soft-labels-summary")
 
 
-def variance_table(
-    recorded: pd.DataFrame, published_ratios: pd.DataFrame, caption: str, name: str
-) -> Table:
+def variance_table(recorded: pd.DataFrame, published_ratios: pd.DataFrame, caption: str, name: str) -> Table:
     """Ratios large / small of each variance in response; one column a source."""
     table = published_ratios.copy()
     at_nine = recorded[(recorded["split"] == "test") & (recorded["temperature"] == 9)]
     for (dataset, training), of in at_nine.groupby(["dataset", "training"], sort=False):
         means = of.groupby("teacher")[list(table.index)].mean()
-        table[f"{TITLES[dataset]}, {training}"] = (
-            means.loc["large"] / means.loc["small"]
-        )
+        table[f"{TITLES[dataset]}, {training}"] = means.loc["large"] / means.loc["small"]
     table = table.map(lambda ratio: f"{ratio:.2f}").reset_index(names="variance")
     return Table(table, caption, name)
 
@@ -594,23 +407,12 @@ def networks_table(networks: pd.DataFrame, caption: str, name: str) -> Table:
     """Table 7, with what each network costs and how many times larger its teachers are."""
     rows = []
     for n in networks.itertuples():
-        row = {
-            "data": TITLES[n.dataset],
-            "network": n.role,
-            "layers": f"{n.conv} conv, {n.dense} dense",
-        }
-        row |= {
-            "published": f"{n.published:,}",
-            "ours": f"{n.ours:,}",
-            "multiply-adds": f"{n.multiply_adds:,}",
-        }
+        row = {"data": TITLES[n.dataset], "network": n.role, "layers": f"{n.conv} conv, {n.dense} dense"}
+        row |= {"published": f"{n.published:,}", "ours": f"{n.ours:,}", "multiply-adds": f"{n.multiply_adds:,}"}
         row |= {"MB": f"{n.megabytes:.2f}"}
         student = n.role.startswith("student")
         for teacher in ("small", "large"):
-            ratios = (
-                getattr(n, f"parameters_of_{teacher}"),
-                getattr(n, f"multiply_adds_of_{teacher}"),
-            )
+            ratios = (getattr(n, f"parameters_of_{teacher}"), getattr(n, f"multiply_adds_of_{teacher}"))
             row[f"{teacher} teacher: parameters, multiply-adds"] = (
                 "{:,.0f}×, {:,.0f}×".format(*ratios) if student else ""
             )

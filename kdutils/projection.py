@@ -6,9 +6,7 @@ from torch import Tensor
 from kdutils.errors import UserError
 
 
-def penultimate_projection(
-    features: Tensor, weight: Tensor, bias: Tensor, classes: tuple[int, int, int]
-) -> Tensor:
+def penultimate_projection(features: Tensor, weight: Tensor, bias: Tensor, classes: tuple[int, int, int]) -> Tensor:
     """Project penultimate activations on the plane through three classes' templates.
 
     A template is a row of the last layer's weight with its bias appended; an activation gets a 1 appended, so that
@@ -32,28 +30,18 @@ def penultimate_projection(
     UserError
         If the classes are not three different ones, shapes disagree, or the three templates lie on one line.
     """
-    if (
-        features.ndim != 2
-        or weight.shape[1:] != features.shape[1:]
-        or bias.shape != weight.shape[:1]
-    ):
+    if features.ndim != 2 or weight.shape[1:] != features.shape[1:] or bias.shape != weight.shape[:1]:
         shapes = ", ".join(str(tuple(t.shape)) for t in (features, weight, bias))
-        raise UserError(
-            f"features (N, D), weight (C, D) and bias (C,) disagree in shape: {shapes}"
-        )
+        raise UserError(f"features (N, D), weight (C, D) and bias (C,) disagree in shape: {shapes}")
     first, *others = _check_classes(classes, len(weight))
     templates = torch.cat([weight, bias[:, None]], dim=1).double()
     q, r = torch.linalg.qr((templates[others] - templates[first]).T)
     _check_plane(r, tolerance=1e-6)
-    activations = torch.cat(
-        [features, torch.ones_like(features[:, :1])], dim=1
-    ).double()
+    activations = torch.cat([features, torch.ones_like(features[:, :1])], dim=1).double()
     return activations @ (q * r.diagonal().sign())
 
 
-def projection_from_logits(
-    logits: Tensor, gram: Tensor, classes: tuple[int, int, int]
-) -> Tensor:
+def projection_from_logits(logits: Tensor, gram: Tensor, classes: tuple[int, int, int]) -> Tensor:
     """The same coordinates, without the activations: from logits and the templates' Gram matrix.
 
     With D = [t1 - t0, t2 - t0] = QR and activations a, the coordinates are a·Q = (a·D)·R⁻¹. Here a·D are differences
@@ -77,9 +65,7 @@ def projection_from_logits(
         As `penultimate_projection`.
     """
     if logits.ndim != 2 or gram.shape != (logits.shape[1], logits.shape[1]):
-        raise UserError(
-            f"logits (N, C) and gram (C, C) disagree: {tuple(logits.shape)}, {tuple(gram.shape)}"
-        )
+        raise UserError(f"logits (N, C) and gram (C, C) disagree: {tuple(logits.shape)}, {tuple(gram.shape)}")
     first, *others = _check_classes(classes, len(gram))
     logits, gram = logits.double(), gram.double()
     inner = gram[others] - gram[first]
@@ -115,41 +101,27 @@ def scatter(points: Tensor, labels: Tensor) -> dict[str, float]:
         If there are fewer than two classes, lengths disagree, or the centres coincide, which leaves no ratio.
     """
     if points.ndim != 2 or labels.shape != points.shape[:1]:
-        raise UserError(
-            f"points (N, 2) and labels (N,) disagree: {tuple(points.shape)}, {tuple(labels.shape)}"
-        )
+        raise UserError(f"points (N, 2) and labels (N,) disagree: {tuple(points.shape)}, {tuple(labels.shape)}")
     classes, index = labels.unique(return_inverse=True)
     if len(classes) < 2:
-        raise UserError(
-            f"scatter needs points of at least two classes; got {len(classes)}"
-        )
+        raise UserError(f"scatter needs points of at least two classes; got {len(classes)}")
     points = points.double()
     centres = torch.stack([points[labels == c].mean(dim=0) for c in classes])[index]
     within = float((points - centres).square().sum(dim=1).mean())
     between = float((centres - points.mean(dim=0)).square().sum(dim=1).mean())
     if not between > 1e-20 * float(points.square().sum(dim=1).mean()):
-        raise UserError(
-            "the classes' centres coincide, so within over between has no value"
-        )
+        raise UserError("the classes' centres coincide, so within over between has no value")
     return {"within": within, "between": between, "ratio": within / between}
 
 
 def _check_classes(classes: tuple[int, int, int], num_classes: int) -> list[int]:
     classes = [int(c) for c in classes]
-    if (
-        len(set(classes)) != 3
-        or len(classes) != 3
-        or not all(0 <= c < num_classes for c in classes)
-    ):
-        raise UserError(
-            f"a plane needs three different classes in 0..{num_classes - 1}; got {classes}"
-        )
+    if len(set(classes)) != 3 or len(classes) != 3 or not all(0 <= c < num_classes for c in classes):
+        raise UserError(f"a plane needs three different classes in 0..{num_classes - 1}; got {classes}")
     return classes
 
 
 def _check_plane(r: Tensor, tolerance: float) -> None:
     """Refuse templates on one line: the sine of the angle between the two differences is at most `tolerance`."""
     if not (r[0, 0].abs() > 0 and r[1, 1].abs() > tolerance * r[:, 1].norm()):
-        raise UserError(
-            "the three classes' templates lie on one line, so there is no plane through them"
-        )
+        raise UserError("the three classes' templates lie on one line, so there is no plane through them")

@@ -53,9 +53,7 @@ class TeacherProtocol:
     dropout: float = 0.5
     precision: str = "float32"  # of the convolutions; the last layer and the optimiser are always float32
     variant: str = "table7"
-    eval_size: int | None = (
-        None  # validation and test images that are looked at, stratified; None: all
-    )
+    eval_size: int | None = None  # validation and test images that are looked at, stratified; None: all
     schema: int = SCHEMA
 
 
@@ -80,13 +78,9 @@ class StudentProtocol:
     learning_rate: float = 1e-3
     precision: str = "float32"
     eval_size: int | None = None  # as a teacher's
-    examples: int | None = (
-        None  # of each class in the transfer set; None: all of `train_size`
-    )
+    examples: int | None = None  # of each class in the transfer set; None: all of `train_size`
     selection: str | None = None  # of these examples, see `response.select_examples`
-    steps: int | None = (
-        None  # optimiser steps an epoch; None: one pass through the transfer set
-    )
+    steps: int | None = None  # optimiser steps an epoch; None: one pass through the transfer set
     schema: int = SCHEMA
 
 
@@ -100,11 +94,7 @@ Protocol = TeacherProtocol | StudentProtocol
 def canonical(protocol: Protocol) -> str:
     """The protocol as canonical JSON: its kind and every field but those at their `IMPLIED` value, sorted."""
     fields = {"kind": type(protocol).__name__, **dataclasses.asdict(protocol)}
-    fields = {
-        name: value
-        for name, value in fields.items()
-        if name not in IMPLIED or value != IMPLIED[name]
-    }
+    fields = {name: value for name, value in fields.items() if name not in IMPLIED or value != IMPLIED[name]}
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
@@ -113,26 +103,12 @@ def key(protocol: Protocol) -> str:
     return hashlib.sha256(canonical(protocol).encode()).hexdigest()[:16]
 
 
-FULL_SIZE = {
-    "mnist": 55_000,
-    "fashion_mnist": 55_000,
-    "cifar10": 45_000,
-    "digits": 1_257,
-}
+FULL_SIZE = {"mnist": 55_000, "fashion_mnist": 55_000, "cifar10": 45_000, "digits": 1_257}
 TEACHER_BATCH = {"mnist": 256, "fashion_mnist": 256, "cifar10": 256, "digits": 32}
 STUDENT_BATCH = {"mnist": 64, "fashion_mnist": 64, "cifar10": 64, "digits": 16}
 EXAMPLES = (5, 10, 20, 50, 100, 200, 500, 1000, 2000)  # a class, Figure 4
 EVALUATIONS = 10  # of a student that learns from few examples, at equal distances
-SWEEP_EPOCHS = (
-    1,
-    2,
-    5,
-    10,
-    20,
-    30,
-    40,
-    50,
-)  # at which a sweep's teachers are distilled
+SWEEP_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 50)  # at which a sweep's teachers are distilled
 
 
 @dataclass(frozen=True)
@@ -160,9 +136,7 @@ class Profile:
     """
 
     name: str
-    temperatures: dict[
-        str, tuple[float, ...]
-    ]  # of students; a response is measured at all of `TEMPERATURES`
+    temperatures: dict[str, tuple[float, ...]]  # of students; a response is measured at all of `TEMPERATURES`
     train_size: dict[str, int | None]  # training images; None: all
     eval_size: dict[str, int | None]  # validation images, and test images; None: all
     teacher_epochs: dict[str, int]
@@ -180,9 +154,7 @@ class Profile:
     def steps(self, dataset: str) -> int:
         """Optimiser steps of a student on the whole transfer set, hence of one on any number of examples."""
         size = self.train_size[dataset] or FULL_SIZE[dataset]
-        return self.student_epochs[dataset] * -(
-            -size // self.batch_size(dataset, STUDENT_BATCH[dataset])
-        )
+        return self.student_epochs[dataset] * -(-size // self.batch_size(dataset, STUDENT_BATCH[dataset]))
 
     def examples(self, dataset: str) -> list[int]:
         """Figure 4's examples a class, as far as the transfer set has them."""
@@ -203,8 +175,7 @@ PROFILES = {
         eval_size=_all(None),
         teacher_epochs={"mnist": 10, "fashion_mnist": 10, "cifar10": 30, "digits": 30},
         student_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 10, "digits": 60},
-        sweep=_all(_MNIST_SWEEP)
-        | {"cifar10": (256, 1024, 4096, 8192), "digits": (32, 128, 512)},
+        sweep=_all(_MNIST_SWEEP) | {"cifar10": (256, 1024, 4096, 8192), "digits": (32, 128, 512)},
         sweep_epochs=_all(50) | {"cifar10": 30},
         precision=_all("float32") | {"cifar10": "bfloat16"},
         seeds=3,
@@ -212,17 +183,11 @@ PROFILES = {
     "cpu": Profile(
         name="cpu",
         temperatures=_all(TEMPERATURES) | {"cifar10": (3.0, 9.0, 20.0)},
-        train_size={
-            "mnist": 5_000,
-            "fashion_mnist": 5_000,
-            "cifar10": 2_000,
-            "digits": None,
-        },
+        train_size={"mnist": 5_000, "fashion_mnist": 5_000, "cifar10": 2_000, "digits": None},
         eval_size=_all(2_000) | {"digits": None},
         teacher_epochs={"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "digits": 30},
         student_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 6, "digits": 60},
-        sweep=_all((256, 1024, 4096, 8192))
-        | {"cifar10": (256, 1024, 4096), "digits": (32, 128, 512)},
+        sweep=_all((256, 1024, 4096, 8192)) | {"cifar10": (256, 1024, 4096), "digits": (32, 128, 512)},
         sweep_epochs={"mnist": 50, "fashion_mnist": 20, "cifar10": 10, "digits": 50},
         precision=_all("float32"),
         seeds=1,
@@ -230,16 +195,11 @@ PROFILES = {
     "smoke": Profile(
         name="smoke",
         temperatures=_all((3.0, 9.0, 20.0)),
-        train_size={
-            "mnist": 2_000,
-            "fashion_mnist": 2_000,
-            "cifar10": 1_000,
-            "digits": None,
-        },
+        train_size={"mnist": 2_000, "fashion_mnist": 2_000, "cifar10": 1_000, "digits": None},
         eval_size=_all(1_000) | {"digits": None},
         teacher_epochs={"mnist": 3, "fashion_mnist": 3, "cifar10": 2, "digits": 20},
         student_epochs={"mnist": 3, "fashion_mnist": 3, "cifar10": 2, "digits": 40},
-        sweep=_all((256, 4096)) | {"digits": (32, 512)},
+        sweep=_all((256, 1024, 4096)) | {"digits": (32, 128, 512)},
         sweep_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 2, "digits": 20},
         precision=_all("float32"),
         seeds=1,
@@ -249,16 +209,10 @@ PROFILES = {
 
 # Training lengths at which MNIST's teachers answer digit 6 as the published rows of Tables 2-3 do.
 CALIBRATED = {"small": Training(2048, 1), "large": Training(256, 1)}
-RETRAINED = (
-    Training(4096, 50),
-    Training(8192, 40),
-)  # MNIST's large teacher in section 5 (Fig. 7 b and c)
+RETRAINED = (Training(4096, 50), Training(8192, 40))  # MNIST's large teacher in section 5 (Fig. 7 b and c)
 # Networks of growing capacity as teachers, for the spectrum of Figure 2: Table 7's, from one layer upwards.
 CAPACITIES = ("baseline", "student", *TEACHERS)
-ROLES = {t: f"teacher-{t}" for t in TEACHERS} | {
-    "student": "student",
-    "baseline": "student-baseline",
-}
+ROLES = {t: f"teacher-{t}" for t in TEACHERS} | {"student": "student", "baseline": "student-baseline"}
 
 
 def trainings(profile: Profile, dataset: str) -> dict[str, dict[str, Training]]:
@@ -282,18 +236,13 @@ def sweep(profile: Profile, dataset: str) -> list[Training]:
 
 
 def retrained(profile: Profile, dataset: str) -> list[Training]:
-    """The two trainings of section 5 that Figures 7-8 show; where a sweep does not reach them, its two largest."""
+    """The two trainings of section 5 that Figures 7-8 show; where a sweep has not got them, its largest batch's last."""
     cells = sweep(profile, dataset)
     published = [t for t in RETRAINED if t in cells and dataset == "mnist"]
-    return (
-        published
-        or [c for c in cells if c.epochs == profile.sweep_epochs[dataset]][-2:]
-    )
+    return published or [c for c in cells if c.batch_size == max(profile.sweep[dataset])][:-3:-1]
 
 
-def teacher_protocol(
-    profile: Profile, dataset: str, teacher: str, batch_size: int, seed: int
-) -> TeacherProtocol:
+def teacher_protocol(profile: Profile, dataset: str, teacher: str, batch_size: int, seed: int) -> TeacherProtocol:
     """The protocol of a teacher of Table 7 (by its name in `ROLES`), at a profile, batch size (full scale) and seed."""
     return TeacherProtocol(
         dataset=dataset,

@@ -44,13 +44,6 @@ def load(name: str) -> pd.DataFrame:
         If the name is unknown.
     """
     check_name("published table", name, _NAMES)
-    with (resources.files("kdutils") / "published" / f"{name}.csv").open(
-        encoding="utf-8"
-    ) as file:
-        types = {
-            "temperature": float,
-            "accuracy": float,
-            "value": float,
-            "section": str,
-        }
+    with (resources.files("kdutils") / "published" / f"{name}.csv").open(encoding="utf-8") as file:
+        types = {"temperature": float, "accuracy": float, "value": float, "section": str}
         return pd.read_csv(file, dtype=types, keep_default_na=False)

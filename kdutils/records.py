@@ -29,127 +29,34 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 #: The columns that identify a row of each table, in the order in which its rows are sorted; `run` is one of them.
 IDENTITY = {
-    "missing_class": [
-        "profile",
-        "dataset",
-        "training",
-        "teacher",
-        "seed",
-        "missing_class",
-        "temperature",
-        "run",
-    ],
-    "few_examples": [
-        "profile",
-        "dataset",
-        "training",
-        "teacher",
-        "seed",
-        "selection",
-        "examples",
-        "run",
-    ],
-    "curves": [
-        "profile",
-        "dataset",
-        "training",
-        "teacher",
-        "seed",
-        "selection",
-        "examples",
-        "step",
-        "run",
-    ],
-    "baseline": [
-        "profile",
-        "dataset",
-        "training",
-        "teacher",
-        "seed",
-        "temperature",
-        "run",
-    ],
-    "response": [
-        "profile",
-        "dataset",
-        "training",
-        "teacher",
-        "seed",
-        "split",
-        "temperature",
-        "run",
-    ],
+    "missing_class": ["profile", "dataset", "training", "teacher", "seed", "missing_class", "temperature", "run"],
+    "few_examples": ["profile", "dataset", "training", "teacher", "seed", "selection", "examples", "run"],
+    "curves": ["profile", "dataset", "training", "teacher", "seed", "selection", "examples", "step", "run"],
+    "baseline": ["profile", "dataset", "training", "teacher", "seed", "temperature", "run"],
+    "response": ["profile", "dataset", "training", "teacher", "seed", "split", "temperature", "run"],
     "history": ["profile", "dataset", "training", "teacher", "seed", "epoch", "run"],
-    "soft_labels": [
-        "profile",
-        "dataset",
-        "training",
-        "teacher",
-        "seed",
-        "example",
-        "class",
-        "run",
-    ],
+    "soft_labels": ["profile", "dataset", "training", "teacher", "seed", "example", "class", "run"],
     "scatter": ["profile", "dataset", "training", "teacher", "seed", "split", "run"],
-    "projection": [
-        "profile",
-        "dataset",
-        "training",
-        "teacher",
-        "seed",
-        "split",
-        "class",
-        "example",
-        "run",
-    ],
+    "projection": ["profile", "dataset", "training", "teacher", "seed", "split", "class", "example", "run"],
     "images": ["dataset", "split", "index"],
     "runs": ["kind", "run"],
 }
 #: The columns that hold what was measured.
 VALUES = {
-    "missing_class": [
-        "accuracy_missing",
-        "accuracy",
-        "validation_best",
-        "validation_last",
-    ],
+    "missing_class": ["accuracy_missing", "accuracy", "validation_best", "validation_last"],
     "few_examples": ["accuracy", "validation_best", "validation_last"],
     "curves": ["validation", "loss"],
     "baseline": ["accuracy", "validation_best", "validation_last"],
     "response": [
         *("batch_size", "epochs", "accuracy", "entropy", "confidence"),
-        *(
-            "row",
-            "row_all",
-            "row_normalised",
-            "column",
-            "column_all",
-            "column_normalised",
-        ),
+        *("row", "row_all", "row_normalised", "column", "column_all", "column_normalised"),
     ],
-    "history": [
-        "epochs",
-        "loss",
-        "validation",
-        "accuracy",
-        "entropy",
-        "confidence",
-        "seconds",
-    ],
+    "history": ["epochs", "loss", "validation", "accuracy", "entropy", "confidence", "seconds"],
     "soft_labels": ["epochs", "index", "probability"],
     "scatter": ["epochs", "classes", "ratio", "ratio_all_triples"],
     "projection": ["x", "y"],
     "images": ["label", "channels", "height", "width", "pixels"],
-    "runs": [
-        "epochs",
-        "seconds",
-        "device",
-        "torch",
-        "commit",
-        "date",
-        "command",
-        "protocol",
-    ],
+    "runs": ["epochs", "seconds", "device", "torch", "commit", "date", "command", "protocol"],
 }
 
 
@@ -164,9 +71,7 @@ def results_folder(results: str | Path = "") -> Path:
     if results:
         return Path(results).expanduser()
     if not (REPOSITORY / "book").is_dir():
-        raise UserError(
-            "kdutils stands outside its repository, so there are no records; say where: results=FOLDER"
-        )
+        raise UserError("kdutils stands outside its repository, so there are no records; say where: results=FOLDER")
     return REPOSITORY / "book" / "results"
 
 
@@ -192,25 +97,15 @@ def load(name: str, results: str | Path = "") -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=columns)
     try:
-        table = pd.read_csv(
-            path, dtype={"run": str, "pixels": str, "commit": str}, keep_default_na=True
-        )
+        table = pd.read_csv(path, dtype={"run": str, "pixels": str, "commit": str}, keep_default_na=True)
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: cannot be read: {' '.join(str(error).split())}"
-        ) from None
+        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     lost = [c for c in columns if c not in table.columns]
     if lost:
-        raise UserError(
-            f"{path}: column {lost[0]!r} is missing; restore the file or move it away"
-        )
-    damaged = table[
-        IDENTITY[name][-1]
-    ].isna()  # a line cut short, or a merge's conflict marker
+        raise UserError(f"{path}: column {lost[0]!r} is missing; restore the file or move it away")
+    damaged = table[IDENTITY[name][-1]].isna()  # a line cut short, or a merge's conflict marker
     if damaged.any():
-        raise UserError(
-            f"{path}: line {damaged.argmax() + 2} is damaged; restore the file or move it away"
-        )
+        raise UserError(f"{path}: line {damaged.argmax() + 2} is damaged; restore the file or move it away")
     return table[columns]
 
 
@@ -225,17 +120,11 @@ def add(name: str, rows: list[dict], results: str | Path = "") -> None:
             new = pd.DataFrame(rows)[identity + VALUES[name]]
             old = load(name, folder)
             table = pd.concat([old, new]) if len(old) else new
-            table = table.drop_duplicates(identity, keep="last").sort_values(
-                identity, kind="stable"
-            )
+            table = table.drop_duplicates(identity, keep="last").sort_values(identity, kind="stable")
             with _replacing(folder / f"{name}.csv") as temporary:
-                table.to_csv(
-                    temporary, index=False, float_format="%.7g", lineterminator="\n"
-                )
+                table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
     except OSError as error:
-        raise UserError(
-            f"{folder}: cannot write records: {error.strerror or error}"
-        ) from None
+        raise UserError(f"{folder}: cannot write records: {error.strerror or error}") from None
 
 
 def check_writable(results: str | Path = "") -> None:
@@ -245,9 +134,7 @@ def check_writable(results: str | Path = "") -> None:
         with _lock(folder):
             pass
     except OSError as error:
-        raise UserError(
-            f"{folder}: cannot write records: {error.strerror or error}"
-        ) from None
+        raise UserError(f"{folder}: cannot write records: {error.strerror or error}") from None
 
 
 def _lock(folder: Path, name: str = ".lock") -> FileLock:
@@ -267,11 +154,7 @@ def _replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def add_runs(
-    made: list[tuple[Protocol, int, float]],
-    device: torch.device,
-    results: str | Path = "",
-) -> None:
+def add_runs(made: list[tuple[Protocol, int, float]], device: torch.device, results: str | Path = "") -> None:
     """Say in runs.csv what made each run: its protocol, its epochs and the seconds that they took."""
     shared = {
         "command": command(),
@@ -301,10 +184,7 @@ def command() -> str:
         return "notebook"
     name = "python -m kdutils" if script.endswith("__main__.py") else Path(script).name
     # An absolute path, alone or after "=", keeps its last name only.
-    local = [
-        re.sub(r"(?:^|(?<==))[/~].*?([^/]*)/*$", r"\1", argument)
-        for argument in arguments
-    ]
+    local = [re.sub(r"(?:^|(?<==))[/~].*?([^/]*)/*$", r"\1", argument) for argument in arguments]
     return shlex.join([*name.split(), *local])
 
 
@@ -320,15 +200,9 @@ def commit() -> str:
     """The checkout's commit, with a "+" if tracked files of `kdutils` differ from it; empty outside a checkout."""
     git = ["git", "-C", str(REPOSITORY)]
     try:
-        run = functools.partial(
-            subprocess.run, capture_output=True, text=True, check=True, timeout=10
-        )
+        run = functools.partial(subprocess.run, capture_output=True, text=True, check=True, timeout=10)
         head = run([*git, "rev-parse", "--short=12", "HEAD"]).stdout.strip()
-        return head + (
-            "+"
-            if run([*git, "status", "--porcelain", "--", "kdutils"]).stdout.strip()
-            else ""
-        )
+        return head + ("+" if run([*git, "status", "--porcelain", "--", "kdutils"]).stdout.strip() else "")
     except (OSError, subprocess.SubprocessError):
         return ""
 
@@ -343,14 +217,9 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     try:
         # Not the lock under which a teacher is trained: that one is held while this is called.
         with _lock(path.parent, ".writing"), _replacing(path) as temporary:
-            save_file(
-                {name: t.detach().cpu().contiguous() for name, t in tensors.items()},
-                temporary,
-            )
+            save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary)
     except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{path.parent}: cannot write to the cache: {error}; set KDUTILS_CACHE"
-        ) from None
+        raise UserError(f"{path.parent}: cannot write to the cache: {error}; set KDUTILS_CACHE") from None
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor] | None:

@@ -34,13 +34,9 @@ def soft_labels(logits: Tensor, temperature: float) -> Tensor:
         If the temperature is no positive number or the logits have no class axis.
     """
     if not isinstance(temperature, Real) or not 0 < temperature < float("inf"):
-        raise UserError(
-            f"temperature must be a number in (0, inf); got {temperature!r}"
-        )
+        raise UserError(f"temperature must be a number in (0, inf); got {temperature!r}")
     logits = _as_float(logits, "logits")
-    return torch.softmax(
-        (logits - logits.amax(dim=-1, keepdim=True)) / temperature, dim=-1
-    )
+    return torch.softmax((logits - logits.amax(dim=-1, keepdim=True)) / temperature, dim=-1)
 
 
 def entropy(logits: Tensor, temperature: float) -> Tensor:
@@ -103,34 +99,20 @@ def response_variance(soft: Tensor, labels: Tensor) -> dict[str, float]:
     labels = torch.as_tensor(labels, device=soft.device)
     similarity = _split(soft, labels)[1]
     if soft.ndim != 2 or similarity.numel() == 0:
-        raise UserError(
-            f"variance needs examples and two classes at least; got soft labels {tuple(soft.shape)}"
-        )
+        raise UserError(f"variance needs examples and two classes at least; got soft labels {tuple(soft.shape)}")
     classes, counts = labels.unique(return_counts=True)
     if counts.min() < 2:
-        raise UserError(
-            f"column-wise variance needs 2 examples a class; class {int(classes[counts.argmin()])} has 1"
-        )
+        raise UserError(f"column-wise variance needs 2 examples a class; class {int(classes[counts.argmin()])} has 1")
 
     def row(values: Tensor) -> float:
         return float(values.var(dim=1, correction=0).mean())
 
     def column(values: Tensor) -> float:
-        return float(
-            torch.stack([values[labels == c].var(dim=0).mean() for c in classes]).mean()
-        )
+        return float(torch.stack([values[labels == c].var(dim=0).mean() for c in classes]).mean())
 
-    versions = {
-        "": similarity,
-        "_all": soft,
-        "_normalised": similarity / similarity.sum(dim=1, keepdim=True),
-    }
+    versions = {"": similarity, "_all": soft, "_normalised": similarity / similarity.sum(dim=1, keepdim=True)}
     measures = {"row": row, "column": column}
-    return {
-        name + suffix: measures[name](values)
-        for name in measures
-        for suffix, values in versions.items()
-    }
+    return {name + suffix: measures[name](values) for name in measures for suffix, values in versions.items()}
 
 
 def select_examples(
@@ -171,38 +153,22 @@ def select_examples(
     """
     check_name("selection", selection, SELECTIONS)
     if not isinstance(per_class, int) or per_class < 1:
-        raise UserError(
-            f"per_class must be a whole number of at least 1; got {per_class!r}"
-        )
+        raise UserError(f"per_class must be a whole number of at least 1; got {per_class!r}")
     classes, counts = labels.unique(return_counts=True)
     if len(labels) == 0 or counts.min() < per_class:
-        scarce = (
-            f"class {int(classes[counts.argmin()])} has {int(counts.min())}"
-            if len(labels)
-            else "there are none"
-        )
+        scarce = f"class {int(classes[counts.argmin()])} has {int(counts.min())}" if len(labels) else "there are none"
         raise UserError(f"too few examples to take {per_class} of each class: {scarce}")
     if selection == "random":
-        order = torch.randperm(
-            len(labels), generator=torch.Generator().manual_seed(seed)
-        ).to(labels.device)
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed)).to(labels.device)
     else:
         if logits is None or len(logits) != len(labels):
-            raise UserError(
-                f"selection {selection!r} needs the teacher's logits, one row for each label"
-            )
+            raise UserError(f"selection {selection!r} needs the teacher's logits, one row for each label")
         # In float64: rounding to float32 would make confident examples equal, and their order that of the file.
-        values = entropy(torch.as_tensor(logits).double(), temperature).to(
-            labels.device
-        )
+        values = entropy(torch.as_tensor(logits).double(), temperature).to(labels.device)
         if not values.isfinite().all():
             raise UserError("some logits are not finite, so their entropy has no value")
         order = values.argsort(descending=selection == "highest", stable=True)
-    return (
-        torch.cat([order[labels[order] == c][:per_class] for c in classes])
-        .sort()
-        .values
-    )
+    return torch.cat([order[labels[order] == c][:per_class] for c in classes]).sort().values
 
 
 def _as_float(values: Tensor, what: str) -> Tensor:
@@ -215,18 +181,10 @@ def _as_float(values: Tensor, what: str) -> Tensor:
 def _split(soft: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Soft labels (N, C) as confidence labels (N,) and similarity labels (N, C-1)."""
     labels, num_classes = torch.as_tensor(labels, device=soft.device), soft.shape[-1]
-    if (
-        labels.shape != soft.shape[:-1]
-        or labels.is_floating_point()
-        or labels.dtype == torch.bool
-    ):
+    if labels.shape != soft.shape[:-1] or labels.is_floating_point() or labels.dtype == torch.bool:
         wanted = tuple(soft.shape[:-1])
-        raise UserError(
-            f"labels must be class indices of shape {wanted}; got {labels.dtype} {tuple(labels.shape)}"
-        )
+        raise UserError(f"labels must be class indices of shape {wanted}; got {labels.dtype} {tuple(labels.shape)}")
     if labels.numel() and not 0 <= labels.min() <= labels.max() < num_classes:
-        raise UserError(
-            f"labels must lie in 0..{num_classes - 1}; got {int(labels.min())}..{int(labels.max())}"
-        )
+        raise UserError(f"labels must lie in 0..{num_classes - 1}; got {int(labels.min())}..{int(labels.max())}")
     own = F.one_hot(labels.long(), num_classes).bool()
     return soft[own].view(labels.shape), soft[~own].view(*labels.shape, num_classes - 1)

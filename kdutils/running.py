@@ -21,13 +21,7 @@ from kdutils import records
 from kdutils.errors import UserError
 from kdutils.fleet import SHARED, Student, distil, is_stacked
 from kdutils.protocols import UNIFORM, StudentProtocol, TeacherProtocol, key
-from kdutils.training import (
-    load_response,
-    load_splits,
-    snapshot_path,
-    teacher_folder,
-    train_teacher,
-)
+from kdutils.training import load_response, load_splits, snapshot_path, teacher_folder, train_teacher
 
 #: The teachers that members of a fleet learn from, by (key, epoch).
 Teachers = dict[tuple[str, int], TeacherProtocol]
@@ -40,11 +34,7 @@ def progress(**options: object) -> tqdm:
     """
     path = os.environ.get("KDUTILS_PROGRESS")
     live = path or sys.stderr.isatty() or "ipykernel" in sys.modules
-    return tqdm(
-        file=open(path, "a") if path else sys.stderr,
-        mininterval=0.5 if live else 30,
-        **options,
-    )
+    return tqdm(file=open(path, "a") if path else sys.stderr, mininterval=0.5 if live else 30, **options)
 
 
 @contextlib.contextmanager
@@ -60,9 +50,7 @@ def workers(tasks: int, device: torch.device) -> Iterator[Executor | None]:
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**33))
     count = min(cores(), tasks)
-    pool = ProcessPoolExecutor(
-        count, multiprocessing.get_context("spawn"), _start_worker, (os.getpid(),)
-    )
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start_worker, (os.getpid(),))
     try:
         yield pool
     finally:
@@ -71,11 +59,7 @@ def workers(tasks: int, device: torch.device) -> Iterator[Executor | None]:
 
 def cores() -> int:
     """How many cores this process may use."""
-    return (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_worker(parent: int) -> None:
@@ -89,9 +73,7 @@ def _start_worker(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def in_order_of_ending(
-    pool: Executor | None, work: Callable, jobs: Iterable[tuple]
-) -> Iterator[tuple[tuple, object]]:
+def in_order_of_ending(pool: Executor | None, work: Callable, jobs: Iterable[tuple]) -> Iterator[tuple[tuple, object]]:
     """Yield (job, `work(*job)`) as jobs end, in the pool's processes or one after another here."""
     if pool is None:
         for job in jobs:
@@ -103,20 +85,13 @@ def in_order_of_ending(
 
 
 def run_teacher(
-    protocol: TeacherProtocol,
-    epochs: int,
-    title: str,
-    device: str,
-    root: str | Path | None,
-    afresh: bool,
+    protocol: TeacherProtocol, epochs: int, title: str, device: str, root: str | Path | None, afresh: bool
 ) -> None:
     """Train a teacher unless its response is in the cache; `afresh` forgets first what is there."""
     folder = teacher_folder(protocol)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        for path in folder.glob(
-            ".*.tmp"
-        ):  # of a killed run, where what it wrote is not wanted again
+        for path in folder.glob(".*.tmp"):  # of a killed run, where what it wrote is not wanted again
             path.unlink()
         if afresh:
             for path in folder.glob("*.safetensors"):
@@ -128,18 +103,10 @@ def run_teacher(
                     bar.update(epoch - bar.n)
                     bar.set_postfix(loss=f"{loss:.3f}")
 
-                train_teacher(
-                    protocol,
-                    epochs,
-                    device=torch.device(device),
-                    root=root,
-                    on_epoch=advance,
-                )
+                train_teacher(protocol, epochs, device=torch.device(device), root=root, on_epoch=advance)
 
 
-def fleets(
-    members: list[StudentProtocol], device: torch.device
-) -> Iterator[list[StudentProtocol]]:
+def fleets(members: list[StudentProtocol], device: torch.device) -> Iterator[list[StudentProtocol]]:
     """Members in groups that share a fleet: all that may where they are stacked, else one by one for many processes."""
     groups: dict[tuple, list[StudentProtocol]] = {}
     for member in members:
@@ -160,9 +127,7 @@ def run_fleet(
 
     Returns the students in the members' order.
     """
-    stored = [
-        None if afresh else records.load_tensors(student_path(m)) for m in members
-    ]
+    stored = [None if afresh else records.load_tensors(student_path(m)) for m in members]
     todo = [m for m, found in zip(members, stored, strict=True) if found is None]
     if todo:
         start = time.perf_counter()
@@ -174,36 +139,15 @@ def run_fleet(
             elif (found := load_response(teachers[teacher, epoch], epoch)) is not None:
                 logits[teacher, epoch] = found.train
             else:
-                raise UserError(
-                    f"{snapshot_path(teachers[teacher, epoch], epoch)} is gone; run again to rebuild it"
-                )
-        students = distil(
-            todo,
-            sets["train"],
-            logits,
-            sets["validation"],
-            sets["test"],
-            torch.device(device),
-        )
+                raise UserError(f"{snapshot_path(teachers[teacher, epoch], epoch)} is gone; run again to rebuild it")
+        students = distil(todo, sets["train"], logits, sets["validation"], sets["test"], torch.device(device))
         seconds = (time.perf_counter() - start) / len(todo)
         for member, student in zip(todo, students, strict=True):
-            tensors = {
-                "validation": student.validation.half(),
-                "test": student.test.half(),
-            }
-            tensors |= {
-                "curve": student.curve,
-                "loss": student.loss,
-                "seconds": torch.tensor(seconds),
-            }
+            tensors = {"validation": student.validation.half(), "test": student.test.half()}
+            tensors |= {"curve": student.curve, "loss": student.loss, "seconds": torch.tensor(seconds)}
             records.save_tensors(student_path(member), tensors)
     # Read back even what was trained now: a result never depends on whether it came through the cache.
-    return [
-        Student(
-            **{n: t.float() for n, t in records.load_tensors(student_path(m)).items()}
-        )
-        for m in members
-    ]
+    return [Student(**{n: t.float() for n, t in records.load_tensors(student_path(m)).items()}) for m in members]
 
 
 def student_path(member: StudentProtocol) -> Path:

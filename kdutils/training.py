@@ -50,9 +50,7 @@ def to_input(images: Tensor, device: torch.device) -> Tensor:
     return images.to(device).float().div_(255)
 
 
-def epoch_batches(
-    size: int, batch_size: int, seed: int, epoch: int
-) -> Iterator[Tensor]:
+def epoch_batches(size: int, batch_size: int, seed: int, epoch: int) -> Iterator[Tensor]:
     """The batches of indices of one epoch, shuffled by (seed, epoch) alone; the last one may be smaller."""
     generator = torch.Generator().manual_seed(seed_for("order", seed, epoch))
     return iter(torch.randperm(size, generator=generator).split(batch_size))
@@ -63,19 +61,11 @@ def is_kept(epoch: int) -> bool:
     return epoch <= 10 or epoch % 5 == 0
 
 
-def load_splits(
-    protocol: TeacherProtocol | StudentProtocol, root: str | Path | None = None
-) -> dict[str, ImageSet]:
+def load_splits(protocol: TeacherProtocol | StudentProtocol, root: str | Path | None = None) -> dict[str, ImageSet]:
     """Train, validation and test images as far as the protocol uses them."""
     sets = {split: load_dataset(protocol.dataset, split, root) for split in SPLITS}
-    sizes = {
-        "train": protocol.train_size,
-        "validation": protocol.eval_size,
-        "test": protocol.eval_size,
-    }
-    return {
-        split: s.subset(stratified(s.labels, sizes[split])) for split, s in sets.items()
-    }
+    sizes = {"train": protocol.train_size, "validation": protocol.eval_size, "test": protocol.eval_size}
+    return {split: s.subset(stratified(s.labels, sizes[split])) for split, s in sets.items()}
 
 
 def stratified(labels: Tensor, size: int | None) -> Tensor:
@@ -88,9 +78,7 @@ def stratified(labels: Tensor, size: int | None) -> Tensor:
         members = (labels == c).nonzero().squeeze(1)
         rank[members] = torch.arange(len(members))
     # Order by rank within class, then by place in the file: the first `size` of that order are balanced.
-    return (
-        (rank * len(labels) + torch.arange(len(labels))).argsort()[:size].sort().values
-    )
+    return (rank * len(labels) + torch.arange(len(labels))).argsort()[:size].sort().values
 
 
 @dataclass(frozen=True)
@@ -110,12 +98,7 @@ class Response:
 
 
 @torch.inference_mode()
-def predict(
-    model: nn.Module,
-    images: Tensor,
-    precision: str = "float32",
-    batch_size: int = 2_000,
-) -> Tensor:
+def predict(model: nn.Module, images: Tensor, precision: str = "float32", batch_size: int = 2_000) -> Tensor:
     """Logits float32 (N, 10) of images uint8 (N, C, H, W), on the images' device; the model is left in eval mode."""
     model.eval()
     out = []
@@ -178,51 +161,35 @@ def train_teacher(
         If the last epoch's response would not be kept.
     """
     if not is_kept(epochs):
-        raise UserError(
-            f"the response after epoch {epochs} is not kept; the next one that is: {-(-epochs // 5) * 5}"
-        )
+        raise UserError(f"the response after epoch {epochs} is not kept; the next one that is: {-(-epochs // 5) * 5}")
     sets = load_splits(protocol, root)
     images = {split: s.images.to(device) for split, s in sets.items()}
     labels = sets["train"].labels.to(device)
 
     model = create_model(
-        protocol.dataset,
-        protocol.role,
-        dropout=protocol.dropout,
-        seed=seed_for("init", protocol.seed, protocol.role),
+        protocol.dataset, protocol.role, dropout=protocol.dropout, seed=seed_for("init", protocol.seed, protocol.role)
     )
     # Convolutions of many channels run faster with channels last (twice on a CPU, for MNIST's small teacher); the
     # order of the additions is the only thing it changes.
     layout = (
-        torch.channels_last
-        if protocol.role == "teacher-small" or device.type == "cuda"
-        else torch.contiguous_format
+        torch.channels_last if protocol.role == "teacher-small" or device.type == "cuda" else torch.contiguous_format
     )
     model = model.to(device, memory_format=layout)
     optimizer = make_optimizer(model, protocol.optimizer, protocol.learning_rate)
     done = _resume(protocol, model, optimizer, device)
-    if any(
-        load_response(protocol, epoch) is None
-        for epoch in filter(is_kept, range(1, min(done, epochs) + 1))
-    ):
+    if any(load_response(protocol, epoch) is None for epoch in filter(is_kept, range(1, min(done, epochs) + 1))):
         # A snapshot was lost or damaged, and only the last epoch's weights are kept: start again from the beginning.
         (teacher_folder(protocol) / "checkpoint.safetensors").unlink()
-        return train_teacher(
-            protocol, epochs, device=device, root=root, on_epoch=on_epoch
-        )
+        return train_teacher(protocol, epochs, device=device, root=root, on_epoch=on_epoch)
 
     for epoch in range(done + 1, epochs + 1):
         start = time.perf_counter()
         model.train()
         torch.manual_seed(seed_for("dropout", protocol.seed, epoch))
         total = torch.zeros((), device=device)
-        for step, batch in enumerate(
-            epoch_batches(len(labels), protocol.batch_size, protocol.seed, epoch)
-        ):
+        for step, batch in enumerate(epoch_batches(len(labels), protocol.batch_size, protocol.seed, epoch)):
             batch = batch.to(device)
-            x = to_input(images["train"][batch], device).contiguous(
-                memory_format=layout
-            )
+            x = to_input(images["train"][batch], device).contiguous(memory_format=layout)
             with autocast(device, protocol.precision):
                 loss = F.cross_entropy(model(x), labels[batch])
             optimizer.zero_grad(set_to_none=True)
@@ -231,109 +198,64 @@ def train_teacher(
             total += loss.detach() * len(batch)
         mean_loss = float(total) / len(labels)
         if not math.isfinite(mean_loss):
-            raise FloatingPointError(
-                f"teacher {key(protocol)} diverged in epoch {epoch}: its loss is {mean_loss}"
-            )
+            raise FloatingPointError(f"teacher {key(protocol)} diverged in epoch {epoch}: its loss is {mean_loss}")
         if is_kept(epoch):
             save_response(protocol, model, images, epoch, mean_loss, start)
-        records.save_tensors(
-            teacher_folder(protocol) / "checkpoint.safetensors",
-            _state(model, optimizer, epoch),
-        )
+        records.save_tensors(teacher_folder(protocol) / "checkpoint.safetensors", _state(model, optimizer, epoch))
         if on_epoch:
             on_epoch(epoch, mean_loss)
 
 
 def save_response(
-    protocol: TeacherProtocol,
-    model: nn.Module,
-    images: dict[str, Tensor],
-    epoch: int,
-    loss: float,
-    start: float,
+    protocol: TeacherProtocol, model: nn.Module, images: dict[str, Tensor], epoch: int, loss: float, start: float
 ) -> None:
     """Store the model's logits on each split's images; `start` is `time.perf_counter` at the epoch's beginning."""
-    templates = (
-        torch.cat([model.classifier.weight, model.classifier.bias[:, None]], dim=1)
-        .detach()
-        .double()
-    )
-    response = {
-        split: predict(model, images[split], protocol.precision).half()
-        for split in SPLITS
-    }
+    templates = torch.cat([model.classifier.weight, model.classifier.bias[:, None]], dim=1).detach().double()
+    response = {split: predict(model, images[split], protocol.precision).half() for split in SPLITS}
     response |= {
         "gram": (templates @ templates.T).float(),
         "loss": torch.tensor(loss),
         "seconds": torch.tensor(time.perf_counter() - start),
     }
-    if not all(
-        bool(t.isfinite().all()) for t in response.values()
-    ):  # the last step may be the one too many
-        raise FloatingPointError(
-            f"teacher {key(protocol)} diverged in epoch {epoch}: its logits are not finite"
-        )
+    if not all(bool(t.isfinite().all()) for t in response.values()):  # the last step may be the one too many
+        raise FloatingPointError(f"teacher {key(protocol)} diverged in epoch {epoch}: its logits are not finite")
     records.save_tensors(snapshot_path(protocol, epoch), response)
 
 
-def make_optimizer(
-    model: nn.Module, name: str, learning_rate: float
-) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, name: str, learning_rate: float) -> torch.optim.Optimizer:
     """Adam with Keras's epsilon ("adam"), or SGD with momentum 0.9 ("sgd")."""
     if name == "adam":
-        return torch.optim.Adam(
-            model.parameters(), lr=learning_rate, eps=1e-7, fused=True
-        )
+        return torch.optim.Adam(model.parameters(), lr=learning_rate, eps=1e-7, fused=True)
     if name == "sgd":
         return torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=0.9)
     raise UserError(f"unknown optimizer {name!r}; allowed: adam, sgd")
 
 
-def _state(
-    model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int
-) -> dict[str, Tensor]:
+def _state(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> dict[str, Tensor]:
     """Weights and optimiser state as flat named tensors: safetensors holds nothing else, and needs no pickle."""
     state = {f"model.{name}": t for name, t in model.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
-        state |= {
-            f"optimizer.{index}.{name}": torch.as_tensor(v)
-            for name, v in values.items()
-        }
+        state |= {f"optimizer.{index}.{name}": torch.as_tensor(v) for name, v in values.items()}
     return state | {"epoch": torch.tensor(epoch)}
 
 
-def _resume(
-    protocol: TeacherProtocol,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    device: torch.device,
-) -> int:
+def _resume(protocol: TeacherProtocol, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> int:
     """Load the checkpoint into model and optimiser if there is one; return how many epochs it has."""
     state = records.load_tensors(teacher_folder(protocol) / "checkpoint.safetensors")
     if state is None:
         return 0
-    model.load_state_dict(
-        {
-            n.removeprefix("model."): t
-            for n, t in state.items()
-            if n.startswith("model.")
-        }
-    )
+    model.load_state_dict({n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")})
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in state.items():
         if name.startswith("optimizer."):
             _, index, field = name.split(".")
             moments.setdefault(int(index), {})[field] = tensor
-    optimizer.load_state_dict(
-        {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     return int(state["epoch"])
 
 
 def load_teacher(protocol: TeacherProtocol, device: torch.device) -> nn.Module | None:
     """The teacher's network at its last stored epoch, or None if there is none."""
-    model = create_model(protocol.dataset, protocol.role, dropout=protocol.dropout).to(
-        device
-    )
+    model = create_model(protocol.dataset, protocol.role, dropout=protocol.dropout).to(device)
     optimizer = make_optimizer(model, protocol.optimizer, protocol.learning_rate)
     return model.eval() if _resume(protocol, model, optimizer, device) else None
