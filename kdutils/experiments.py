@@ -48,7 +48,7 @@ from kdutils.protocols import (
     trainings,
 )
 from kdutils.response import SELECTIONS
-from kdutils.running import fleets, in_order_of_ending, progress, run_fleet, run_teacher, workers
+from kdutils.running import cores, fleets, in_order_of_ending, progress, run_fleet, run_teacher, workers
 from kdutils.training import Response, is_kept, load_response, load_splits, resolve_device
 
 COMPUTE = ("never", "missing", "always")

@@ -1,8 +1,10 @@
 """Figures and tables drawn from tidy records; nothing is computed here that a record does not hold.
 
-One palette, safe for colour-blind readers: the small teacher is blue, the large one orange, everywhere.
+One palette, safe for colour-blind readers: the small teacher is blue, the large one orange, and the retrained large one
+green, everywhere.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -12,6 +14,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 COLOURS = {"small": "#0072B2", "large": "#D55E00"}
+RETRAINED = ("#009E73", "#CC79A7")  # the large teacher under other trainings
 CLASS_COLOURS = ("#009E73", "#CC79A7", "#E69F00")  # of three classes in one panel
 TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "digits": "digits (8x8)"}
 NOT_YET = "not yet run"
@@ -58,6 +61,19 @@ def _recorded(table: pd.DataFrame, datasets: list[str]) -> list[str]:
     return [d for d in datasets if d in set(table["dataset"])] or datasets[:1]
 
 
+def _title(rows: pd.DataFrame) -> str:
+    """The data set of these records, and their profile where it is not that of the full scale."""
+    dataset, profile = rows["dataset"].iloc[0], rows["profile"].iloc[0]
+    return TITLES[dataset] + ("" if profile == "paper" else f" ({profile}, indicative)")
+
+
+def _teacher(training: str, teacher: str) -> tuple[str, str]:
+    """Label and colour of a teacher under a training protocol."""
+    if training == "equal":
+        return f"{teacher} teacher", COLOURS[teacher]
+    return f"{teacher}, {training.replace('x', ' × ')}", RETRAINED[0]
+
+
 def _panels(datasets: list[str]) -> tuple[Figure, list[plt.Axes]]:
     """One panel a data set, two in a row at most, so that a phone shows them large enough."""
     columns, rows = min(2, len(datasets)), -(-len(datasets) // 2)
@@ -95,7 +111,7 @@ def entropy_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
             )
         axis.axhline(np.log(10), color="0.5", linewidth=1, linestyle="--")
         axis.set(
-            title=TITLES[dataset], xlabel="temperature T", ylim=(0, 2.45), xticks=sorted(rows["temperature"].unique())
+            title=_title(rows), xlabel="temperature T", ylim=(0, 2.45), xticks=sorted(rows["temperature"].unique())
         )
         axis.legend(title="teacher, training", fontsize="small", title_fontsize="small", loc="lower right")
     axes[0].set_ylabel("mean entropy [nats]\n(dashed: uniform, ln 10)")
@@ -124,7 +140,7 @@ def entropy_history(table: pd.DataFrame, datasets: list[str]) -> Figure:
             axis.plot(
                 line["epoch"], line["entropy"], "-o", color=COLOURS[teacher], markersize=4, linewidth=1.2, label=label
             )
-        axis.set(title=TITLES[dataset], xlabel="epoch", ylim=(0, 2.45))
+        axis.set(title=_title(rows), xlabel="epoch", ylim=(0, 2.45))
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.legend(title="teacher", fontsize="small", title_fontsize="small", loc="lower left")
     axes[0].set_ylabel("mean entropy at T = 9 [nats]")
@@ -155,8 +171,10 @@ def missing_class_maps(ours: pd.DataFrame, published: pd.DataFrame, datasets: li
     figure, axes = plt.subplots(len(panels), 2, figsize=(8.5, 3.9 * len(panels)), squeeze=False)
     figure.get_layout_engine().set(h_pad=0.12)
     for row, (dataset, source, table, value, scale) in zip(axes, panels, strict=True):
+        profile = table["profile"].iloc[0] if len(table) and "profile" in table else "paper"
+        note = "" if profile == "paper" else f"\n({profile}, indicative)"
         for axis, teacher in zip(row, ("small", "large"), strict=True):
-            title = f"{TITLES[dataset]}, {teacher} teacher, {source}"
+            title = f"{TITLES[dataset]}, {teacher} teacher, {source}{note}"
             chosen = table[table["teacher"] == teacher]
             if chosen.empty:
                 not_yet(axis, title)
@@ -200,32 +218,361 @@ def projections(points: pd.DataFrame, datasets: list[str], class_names: dict) ->
             chosen = points[
                 (points["dataset"] == dataset) & (points["split"] == split) & (points["teacher"] == teacher)
             ]
-            title = f"{TITLES[dataset]}, {split} images, {teacher} teacher"
             if chosen.empty:
-                not_yet(axis, title)
+                not_yet(axis, f"{TITLES[dataset]}, {split} images, {teacher} teacher")
                 continue
-            for (c, of), colour, marker in zip(chosen.groupby("class"), CLASS_COLOURS, "o^s", strict=True):
-                axis.scatter(
-                    of["x"],
-                    of["y"],
-                    s=9,
-                    color=colour,
-                    marker=marker,
-                    alpha=0.6,
-                    linewidth=0,
-                    label=class_names[dataset][c],
-                )
+            title = f"{_title(chosen)}\n{split} images, {teacher} teacher"
+            _clusters(axis, chosen, class_names[dataset])
             axis.set_title(title, fontsize="medium")
-            axis.set(aspect="equal", adjustable="datalim", xlabel="first axis [activation units]", ylabel="second axis")
-            axis.legend(fontsize="small", markerscale=1.6, title="class", title_fontsize="small")
     return figure
+
+
+def retrained_projections(points: pd.DataFrame, class_names: tuple[str, ...]) -> Figure:
+    """Figure 7: the large teacher's projections under each training, training images above test images.
+
+    Parameters
+    ----------
+    points : DataFrame
+        Records "projection" of one data set and teacher. Panels share no scale: compare shapes, not sizes.
+    class_names : tuple of str
+        The ten classes' names.
+    """
+    trainings = list(dict.fromkeys(points["training"])) or ["equal"]
+    figure, axes = plt.subplots(len(trainings), 2, figsize=(8.5, 3.4 * len(trainings)), squeeze=False)
+    figure.get_layout_engine().set(h_pad=0.12)
+    for row, training in zip(axes, trainings, strict=True):
+        for axis, split in zip(row, ("train", "test"), strict=True):
+            chosen = points[(points["training"] == training) & (points["split"] == split)]
+            if chosen.empty:
+                not_yet(axis, f"{training}, {split} images")
+                continue
+            _clusters(axis, chosen, class_names)
+            how = "trained as in Figure 5" if training == "equal" else f"batch × epochs {training.replace('x', ' × ')}"
+            axis.set_title(f"{_title(chosen)}\n{how}, {split} images", fontsize="medium")
+    return figure
+
+
+def _clusters(axis: plt.Axes, points: pd.DataFrame, class_names: tuple[str, ...]) -> None:
+    """Three classes' projected activations."""
+    for (c, of), colour, marker in zip(points.groupby("class"), CLASS_COLOURS, "o^s", strict=True):
+        axis.scatter(of["x"], of["y"], s=9, color=colour, marker=marker, alpha=0.6, linewidth=0, label=class_names[c])
+    axis.set(aspect="equal", adjustable="datalim", xlabel="first axis [activation units]", ylabel="second axis")
+    axis.legend(fontsize="small", markerscale=1.6, title="class", title_fontsize="small")
+
+
+SELECTION_STYLES = {"highest": "-", "lowest": "--", "random": ":"}
+
+
+def few_examples(
+    table: pd.DataFrame, datasets: list[str], selections: tuple[str, ...] = tuple(SELECTION_STYLES)
+) -> Figure:
+    """Figures 4 and 8: students' accuracy against examples a class, highest on the way left, final right.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Records "few_examples". Colours are teachers, lines are selections; bands show the range over seeds.
+    datasets : list of str
+        A row of two panels each; those without records are left out.
+    selections : tuple of str
+        Which to draw.
+    """
+    datasets = _recorded(table, datasets)
+    measures = {"validation_best": "highest", "validation_last": "final"}
+    figure, axes = plt.subplots(len(datasets), 2, figsize=(8.5, 3.6 * len(datasets)), squeeze=False, sharey="row")
+    for row, dataset in zip(axes, datasets, strict=True):
+        of = table[(table["dataset"] == dataset) & table["selection"].isin(selections)]
+        for axis, (value, name) in zip(row, measures.items(), strict=True):
+            if of.empty:
+                not_yet(axis, TITLES[dataset])
+                continue
+            groups = of.groupby(["training", "teacher", "selection"], sort=False)
+            for (training, teacher, selection), line in groups:
+                label, colour = _teacher(training, teacher)
+                if training != "equal":
+                    colour = RETRAINED[sorted({t for t in of["training"] if t != "equal"}).index(training)]
+                spread = 100 * line.groupby("examples")[value].agg(["mean", "min", "max"])
+                axis.plot(
+                    spread.index,
+                    spread["mean"],
+                    SELECTION_STYLES[selection],
+                    marker="o",
+                    markersize=3.5,
+                    color=colour,
+                    label=f"{label}, {selection}",
+                )
+                axis.fill_between(spread.index, spread["min"], spread["max"], color=colour, alpha=0.15, linewidth=0)
+            sizes = sorted(of["examples"].unique())
+            axis.set(xscale="log", title=f"{_title(of)}\n{name}", xlabel="examples a class")
+            axis.set_xticks(sizes, [f"{n:g}" for n in sizes], fontsize="small")
+            axis.minorticks_off()
+        row[0].set_ylabel("student's validation accuracy [%]")
+        if not of.empty:
+            row[1].legend(fontsize="x-small", title="teacher, examples", title_fontsize="x-small", loc="lower right")
+    return figure
+
+
+def learning_curves(curves: pd.DataFrame, datasets: list[str], examples: tuple[int, ...], selection: str) -> Figure:
+    """Students' validation accuracy against optimiser steps, a line style for each number of examples a class."""
+    datasets = _recorded(curves, datasets)
+    figure, axes = _panels(datasets)
+    for axis, dataset in zip(axes, datasets, strict=True):
+        of = curves[(curves["dataset"] == dataset) & (curves["selection"] == selection)]
+        if of.empty:
+            not_yet(axis, TITLES[dataset])
+            continue
+        for n, style in zip((n for n in examples if n in set(of["examples"])), ("-", "--", ":"), strict=False):
+            for teacher, line in of[of["examples"] == n].groupby("teacher", sort=False):
+                mean = 100 * line.groupby("step")["validation"].mean()
+                axis.plot(mean.index, mean, style, color=COLOURS[teacher], label=f"{teacher}, {n}", linewidth=1.5)
+        axis.set(title=_title(of), xlabel="optimiser steps")
+        axis.legend(title="teacher, examples a class", fontsize="x-small", title_fontsize="x-small")
+    axes[0].set_ylabel("student's validation accuracy [%]")
+    return figure
+
+
+def sweep_curves(table: pd.DataFrame, dataset: str) -> Figure:
+    """Figure 6: mean entropy against T for each batch size at the last epoch, and for each epoch at batch size 4096.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Records "response" of the group "sweep", with the columns `batch` and `epoch` of `with_cells`.
+    dataset : str
+        Which data set. Where 4096 was not tried, the right panel has the largest batch size.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.9), sharey=True)
+    of = table[(table["dataset"] == dataset) & (table["split"] == "test")]
+    if of.empty:
+        for axis in axes:
+            not_yet(axis, TITLES[dataset])
+        return figure
+    last, size = of["epoch"].max(), 4096 if 4096 in set(of["batch"]) else of["batch"].max()
+    panels = (
+        ("batch", of[of["epoch"] == last], f"batch sizes at epoch {last}", "batch size"),
+        ("epoch", of[of["batch"] == size], f"epochs at batch size {size}", "epochs"),
+    )
+    for axis, (by, rows, title, legend) in zip(axes, panels, strict=True):
+        values = sorted(rows[by].unique())
+        for value, colour in zip(values, sns.color_palette("viridis", len(values)), strict=True):
+            mean = rows[rows[by] == value].groupby("temperature")["entropy"].mean()
+            axis.plot(mean.index, mean, "-o", color=colour, markersize=4, label=f"{value}")
+        axis.axhline(np.log(10), color="0.5", linewidth=1, linestyle="--")
+        axis.set(title=f"{_title(of)}\n{title}", xlabel="temperature T", ylim=(0, 2.45))
+        axis.set_xticks(sorted(rows["temperature"].unique()))
+        axis.legend(title=legend, fontsize="x-small", title_fontsize="small", ncols=2, loc="lower right")
+    axes[0].set_ylabel("mean entropy [nats]\n(dashed: uniform, ln 10)")
+    return figure
+
+
+def sweet_spot_maps(response: pd.DataFrame, students: pd.DataFrame, dataset: str) -> Figure:
+    """Figure 1 a, measured: batch sizes by epochs; the teacher's accuracy and entropy, and its student's accuracy.
+
+    Parameters
+    ----------
+    response, students : DataFrame
+        Records "response" of the group "sweep" and "baseline" of the group "sweet_spot", each `with_cells`. All are on
+        validation images, means over seeds; a frame marks the student's best.
+    dataset : str
+        Which data set.
+    """
+    figure, axes = plt.subplots(3, 1, figsize=(6.4, 7.8))
+    of = response[(response["dataset"] == dataset) & (response["split"] == "validation")]
+    of = of[of["temperature"] == 9]
+    taught = students[students["dataset"] == dataset]
+    panels = (
+        (of.assign(accuracy=100 * of["accuracy"]), "accuracy", "large teacher's accuracy [%]", ".1f"),
+        (of, "entropy", "its mean entropy at T = 9 [nats]", ".2f"),
+        (
+            taught.assign(accuracy=100 * taught["validation_last"]),
+            "accuracy",
+            "single-layer student's accuracy, T = 9 [%]",
+            ".1f",
+        ),
+    )
+    for axis, (rows, value, title, form) in zip(axes, panels, strict=True):
+        if rows.empty:
+            not_yet(axis, f"{TITLES[dataset]}\n{title}")
+            continue
+        grid = rows.pivot_table(index="batch", columns="epoch", values=value)
+        sns.heatmap(grid, ax=axis, cmap="viridis", annot=True, fmt=form, annot_kws={"size": 9}, cbar=False)
+        axis.set(xlabel="epochs", ylabel="batch size")
+        axis.set_title(f"{_title(rows)}: {title}", fontsize="medium")
+        axis.tick_params(axis="y", rotation=0)
+    if len(taught):
+        row, column = np.unravel_index(np.argmax(grid.to_numpy()), grid.shape)
+        frame = plt.Rectangle((column, row), 1, 1, fill=False, edgecolor="#D55E00", linewidth=3)
+        axes[2].add_patch(frame)
+    return figure
+
+
+def with_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the batch size (at full scale) and epochs of each row's training, "4096x50", as two columns."""
+    cells = table["training"].astype(str).str.extract(r"^(\d+)x(\d+)$").astype(float).astype("Int64")
+    return table.assign(batch=cells[0], epoch=cells[1])
+
+
+def measured_responses(soft: pd.DataFrame, smoothing: list[float]) -> Figure:
+    """Figure 1 b and c, measured: one image's soft labels from each teacher, and label smoothing's.
+
+    Parameters
+    ----------
+    soft : DataFrame
+        Records "soft_labels" of one data set and training.
+    smoothing : list of float
+        Label smoothing's soft labels of the same class (Table 1).
+    """
+    first = soft[(soft["seed"] == 0) & (soft["example"] == 0)]
+    panels = [(f"{t} teacher", first[first["teacher"] == t]["probability"], COLOURS[t]) for t in ("small", "large")]
+    panels.append(("label smoothing", pd.Series(smoothing), "0.5"))
+    figure, axes = plt.subplots(1, 3, figsize=(8.5, 3.0), sharey=True)
+    for axis, (title, values, colour) in zip(axes, panels, strict=True):
+        if values.empty:
+            not_yet(axis, title)
+            continue
+        axis.bar(range(len(values)), values, color=colour)
+        axis.set(title=title, xlabel="class")
+        axis.set_xticks(range(len(values)))
+        axis.grid(axis="x", visible=False)
+    axes[0].set_ylabel("soft label at T = 9")
+    return figure
+
+
+SPECTRUM = {
+    ("label smoothing", "uniform"): ("label smoothing", "X", "0.4"),
+    ("capacity", "baseline"): ("single layer", "v", "#E69F00"),
+    ("capacity", "student"): ("student's network", "^", "#009E73"),
+    ("equal", "small"): ("small teacher", "o", COLOURS["small"]),
+    ("equal", "large"): ("large teacher", "s", COLOURS["large"]),
+}
+
+
+def spectrum_table(response: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFrame:
+    """Each teacher's entropy and variance at T = 9 beside what its students know of a class they never saw.
+
+    Label smoothing's numbers are exact: its response is Table 1's, the same for each image of a class.
+    """
+    at_nine = response[(response["split"] == "test") & (response["temperature"] == 9)]
+    keys = ["dataset", "profile", "training", "teacher"]
+    table = missing.groupby(keys, sort=False)[["accuracy_missing", "accuracy"]].mean()
+    measured = at_nine.groupby(keys)[["entropy", "column_normalised"]].mean()
+    table = table.join(measured).rename(columns={"column_normalised": "variance"}).reset_index()
+    smooth = np.full(10, 0.06)
+    smooth[0] = 0.46
+    is_smooth = table["teacher"] == "uniform"
+    table.loc[is_smooth, ["entropy", "variance"]] = [-(smooth * np.log(smooth)).sum(), 0.0]
+    return table
+
+
+def spectrum(table: pd.DataFrame, datasets: list[str]) -> Figure:
+    """Figure 2, measured: accuracy on the missing class against entropy (left) and variance of similarity labels.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `spectrum_table`.
+    datasets : list of str
+        A row of two panels each.
+    """
+    datasets = _recorded(table, datasets)
+    figure, axes = plt.subplots(len(datasets), 2, figsize=(8.5, 3.5 * len(datasets)), squeeze=False, sharey="row")
+    names = {"entropy": "mean entropy at T = 9 [nats]", "variance": "column-wise variance of similarity labels"}
+    for row, dataset in zip(axes, datasets, strict=True):
+        of = table[table["dataset"] == dataset]
+        for axis, (value, name) in zip(row, names.items(), strict=True):
+            if of.empty:
+                not_yet(axis, TITLES[dataset])
+                continue
+            for point in of.itertuples():
+                label, marker, colour = SPECTRUM[point.training, point.teacher]
+                where = (getattr(point, value), 100 * point.accuracy_missing)
+                axis.plot(*where, marker, color=colour, markersize=9, linestyle="none", label=label)
+            axis.set(xlabel=name, title=_title(of), ylim=(-5, 105))
+        row[0].set_ylabel("students' accuracy on\na class never seen [%]")
+        if not of.empty:
+            row[1].set_xlim(left=-0.05 * of["variance"].max())
+            row[1].legend(fontsize="x-small", title="soft labels from", title_fontsize="small")
+    return figure
+
+
+def entropy_lines(table: pd.DataFrame, datasets: list[str]) -> Figure:
+    """Figure 10 in entropies: where each kind of soft label lies between one-hot (0) and uniform (ln 10).
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `spectrum_table`.
+    datasets : list of str
+        A line each, from the top; those without records are left out.
+    """
+    datasets = _recorded(table, datasets)
+    figure, axis = plt.subplots(figsize=(8.5, 1.6 + 0.9 * len(datasets)))
+    titles = []
+    for height, dataset in enumerate(reversed(datasets)):
+        of = table[table["dataset"] == dataset]
+        axis.axhline(height, color="0.6", linewidth=1, zorder=0)
+        titles.append(_title(of).replace(" (", "\n(") if len(of) else f"{TITLES[dataset]}\n{NOT_YET}")
+        for point in of.itertuples():
+            label, marker, colour = SPECTRUM[point.training, point.teacher]
+            axis.plot(point.entropy, height, marker, color=colour, markersize=11, label=label if height == 0 else None)
+    for value, name in ((0.0, "one-hot"), (np.log(10), "uniform: ln 10")):
+        axis.axvline(value, color="0.5", linestyle="--", linewidth=1)
+        axis.annotate(name, (value, len(datasets) - 0.5), ha="center", va="bottom", fontsize="small", color="0.4")
+    axis.set(xlabel="mean entropy of the soft labels at T = 9 [nats]", ylim=(-0.5, len(datasets) - 0.5))
+    axis.set_yticks(range(len(datasets)), titles)
+    axis.grid(axis="y", visible=False)
+    if len(table):
+        axis.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=5)
+    return figure
+
+
+def baseline_students(table: pd.DataFrame, datasets: list[str]) -> Figure:
+    """Figure 9: single-layer students' test accuracy against T, from small, large and retrained large teachers.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Records "baseline". Bands show the range over seeds.
+    datasets : list of str
+        The panels, in order.
+    """
+    datasets = _recorded(table, datasets)
+    figure, axes = _panels(datasets)
+    for axis, dataset in zip(axes, datasets, strict=True):
+        of = table[table["dataset"] == dataset]
+        if of.empty:
+            not_yet(axis, TITLES[dataset])
+            continue
+        for (training, teacher), line in of.groupby(["training", "teacher"], sort=False):
+            label, colour = _teacher(training, teacher)
+            spread = 100 * line.groupby("temperature")["accuracy"].agg(["mean", "min", "max"])
+            axis.plot(spread.index, spread["mean"], "-o", color=colour, label=label, markersize=5)
+            axis.fill_between(spread.index, spread["min"], spread["max"], color=colour, alpha=0.2, linewidth=0)
+        axis.set(title=_title(of), xlabel="temperature T", xticks=sorted(of["temperature"].unique()))
+        axis.legend(title="teacher", fontsize="small", title_fontsize="small")
+    axes[0].set_ylabel("single-layer student's\ntest accuracy [%]")
+    return figure
+
+
+def pivoted(
+    table: pd.DataFrame, index: list[str], columns: str, value: str, scale: float, form: str, caption: str, name: str
+) -> Table:
+    """Means over seeds of one value as a table: `columns` across, the other keys down."""
+    keys = [k for k in index if k != "data"]
+    table = table.assign(data=[_title(table.iloc[[n]]) for n in range(len(table))])
+    order = {column: table[column].drop_duplicates() for column in ["data", *keys]}
+    wide = scale * table.pivot_table(index=["data", *keys], columns=columns, values=value)
+    wide = wide.reindex([k for k in itertools.product(*order.values()) if k in wide.index])
+    cells = wide.map(lambda cell: "–" if pd.isna(cell) else form.format(cell)).reset_index()
+    cells.columns = [f"{c:g}" if isinstance(c, float | int) else str(c) for c in cells.columns]
+    return Table(cells, caption, name)
 
 
 def scatter_table(scatter: pd.DataFrame, caption: str, name: str) -> Table:
     """Within-class over between-class scatter of each teacher's clusters, means over seeds."""
     rows = []
     for (dataset, training, split), of in scatter.groupby(["dataset", "training", "split"], sort=False):
-        row = {"data": TITLES[dataset], "training": training, "images": split}
+        row = {"data": _title(of), "training": training, "images": split}
         mean = of.groupby("teacher")[["ratio", "ratio_all_triples"]].mean()
         for teacher in mean.index[::-1]:
             row[f"{teacher}, the three classes drawn"] = f"{mean.loc[teacher, 'ratio']:.3f}"
@@ -302,31 +649,35 @@ def verdict_table(verdicts: pd.DataFrame, caption: str, name: str) -> Table:
             estimate = f"{v.estimate:+.2f} {v.unit}"
             if pd.notna(v.low):
                 estimate += f" [{v.low:+.2f}, {v.high:+.2f}]"
-            verdict = f"**{v.verdict}**" + (" (provisional)" if v.seeds < 3 else "")
-            rows.append([claim, TITLES[v.dataset], verdict, estimate, v.seeds, v.detail])
+            verdict = f"**{v.verdict}**" + _reservation(v)
+            rows.append([claim, TITLES[v.dataset], verdict, f"{estimate} ({v.what})", v.seeds, v.detail])
         waiting = [TITLES[d] for d in of["dataset"] if d not in set(done["dataset"])]
         if waiting:
             rows.append([claim, ", ".join(waiting), NOT_YET, "", "", ""])
-    return Table(
-        pd.DataFrame(rows, columns=["claim", "data", "verdict", "small less large", "seeds", "detail"]), caption, name
-    )
+    return Table(pd.DataFrame(rows, columns=["claim", "data", "verdict", "estimate", "seeds", "detail"]), caption, name)
+
+
+def _reservation(verdict: object) -> str:
+    """What keeps a verdict from being final."""
+    return " (indicative)" if verdict.profile != "paper" else " (provisional)" if verdict.seeds < 3 else ""
 
 
 def verdict_matrix(verdicts: pd.DataFrame) -> Table:
     """Claims by data sets: each verdict with its estimate and interval; one row a claim."""
     rows = []
     for (statement, section), of in verdicts.groupby(["statement", "section"], sort=False):
-        row = {"claim": f"{statement} ({section})"}
+        row = {"claim": f"{statement} ({section})", "estimate": of["what"].iloc[0]}
         for v in of.itertuples():
             cell = f"**{v.verdict}**"
             if pd.notna(v.estimate):
+                cell += _reservation(v)
                 cell += f": {v.estimate:+.2f} {v.unit}"
                 cell += (
                     f" [{v.low:+.2f}, {v.high:+.2f}]" if pd.notna(v.low) else f", {v.seeds} seed{'s' * (v.seeds > 1)}"
                 )
             row[TITLES[v.dataset]] = cell
         rows.append(row)
-    return Table(pd.DataFrame(rows), "Verdicts, with small less large", "verdicts")
+    return Table(pd.DataFrame(rows).fillna("–"), "Verdicts, with the estimate that decides", "verdicts")
 
 
 def entropy_table(table: pd.DataFrame, caption: str, name: str) -> Table:
@@ -335,7 +686,7 @@ def entropy_table(table: pd.DataFrame, caption: str, name: str) -> Table:
     for (dataset, training, teacher), of in table.groupby(["dataset", "training", "teacher"], sort=False):
         entropy = of.groupby("temperature")["entropy"].mean()
         at_nine = of[of["temperature"] == 9]
-        row = {"data": TITLES[dataset], "training": training, "teacher": teacher}
+        row = {"data": _title(of), "training": training, "teacher": teacher}
         row |= {"epochs": f"{at_nine['epochs'].iloc[0]:g}", "batch": f"{at_nine['batch_size'].iloc[0]:g}"}
         row |= {"accuracy": f"{100 * at_nine['accuracy'].mean():.2f} %"}
         row |= {f"T={t:g}": f"{h:.3f}" for t, h in entropy.items()}
