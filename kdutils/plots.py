@@ -331,78 +331,107 @@ def learning_curves(curves: pd.DataFrame, datasets: list[str], examples: tuple[i
     return figure
 
 
-def sweep_curves(table: pd.DataFrame, dataset: str) -> Figure:
+def sweep_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
     """Figure 6: mean entropy against T for each batch size at the last epoch, and for each epoch at batch size 4096.
 
     Parameters
     ----------
     table : DataFrame
-        Records "response" of the group "sweep", with the columns `batch` and `epoch` of `with_cells`.
-    dataset : str
-        Which data set. Where 4096 was not tried, the right panel has the largest batch size.
+        Records "response" of the group "sweep", `with_cells`.
+    datasets : list of str
+        A row of two panels each. Where 4096 was not tried, the right one has the largest batch size.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.9), sharey=True)
-    of = table[(table["dataset"] == dataset) & (table["split"] == "test")]
-    if of.empty:
-        for axis in axes:
-            not_yet(axis, TITLES[dataset])
-        return figure
-    last, size = of["epoch"].max(), 4096 if 4096 in set(of["batch"]) else of["batch"].max()
-    panels = (
-        ("batch", of[of["epoch"] == last], f"batch sizes at epoch {last}", "batch size"),
-        ("epoch", of[of["batch"] == size], f"epochs at batch size {size}", "epochs"),
-    )
-    for axis, (by, rows, title, legend) in zip(axes, panels, strict=True):
-        values = sorted(rows[by].unique())
-        for value, colour in zip(values, sns.color_palette("viridis", len(values)), strict=True):
-            mean = rows[rows[by] == value].groupby("temperature")["entropy"].mean()
-            axis.plot(mean.index, mean, "-o", color=colour, markersize=4, label=f"{value}")
-        axis.axhline(np.log(10), color="0.5", linewidth=1, linestyle="--")
-        axis.set(title=f"{_title(of)}\n{title}", xlabel="temperature T", ylim=(0, 2.45))
-        axis.set_xticks(sorted(rows["temperature"].unique()))
-        axis.legend(title=legend, fontsize="x-small", title_fontsize="small", ncols=2, loc="lower right")
-    axes[0].set_ylabel("mean entropy [nats]\n(dashed: uniform, ln 10)")
+    datasets = _recorded(table, datasets)
+    figure, axes = plt.subplots(len(datasets), 2, figsize=(8.5, 3.9 * len(datasets)), sharey=True, squeeze=False)
+    for row, dataset in zip(axes, datasets, strict=True):
+        of = table[(table["dataset"] == dataset) & (table["split"] == "test")]
+        if of.empty:
+            for axis in row:
+                not_yet(axis, TITLES[dataset])
+            continue
+        last, size = of["epoch"].max(), 4096 if 4096 in set(of["batch"]) else of["batch"].max()
+        panels = (
+            ("batch", of[of["epoch"] == last], f"batch sizes at epoch {last}", "batch size"),
+            ("epoch", of[of["batch"] == size], f"epochs at batch size {size}", "epochs"),
+        )
+        for axis, (by, rows, title, legend) in zip(row, panels, strict=True):
+            values = sorted(rows[by].unique())
+            for value, colour in zip(values, sns.color_palette("viridis", len(values)), strict=True):
+                mean = rows[rows[by] == value].groupby("temperature")["entropy"].mean()
+                axis.plot(mean.index, mean, "-o", color=colour, markersize=4, label=f"{value}")
+            axis.axhline(np.log(10), color="0.5", linewidth=1, linestyle="--")
+            axis.set(title=f"{_title(of)}\n{title}", xlabel="temperature T", ylim=(0, 2.45))
+            axis.set_xticks(sorted(rows["temperature"].unique()))
+            axis.legend(title=legend, fontsize="x-small", title_fontsize="small", ncols=2, loc="lower right")
+        row[0].set_ylabel("mean entropy [nats]\n(dashed: uniform, ln 10)")
     return figure
 
 
-def sweet_spot_maps(response: pd.DataFrame, students: pd.DataFrame, dataset: str) -> Figure:
-    """Figure 1 a, measured: batch sizes by epochs; the teacher's accuracy and entropy, and its student's accuracy.
+def sweet_spot_maps(response: pd.DataFrame, students: pd.DataFrame, datasets: list[str]) -> Figure:
+    """Figure 1 a, measured: batch sizes by epochs; the large teacher's entropy, and its student's accuracy.
 
     Parameters
     ----------
     response, students : DataFrame
-        Records "response" of the group "sweep" and "baseline" of the group "sweet_spot", each `with_cells`. All are on
-        validation images, means over seeds; a frame marks the student's best.
-    dataset : str
-        Which data set.
+        Records "response" of the group "sweep" and "baseline" of the group "sweet_spot", each `with_cells`. Validation
+        images, means over seeds; a frame marks the student's best.
+    datasets : list of str
+        A row of two panels each.
     """
-    figure, axes = plt.subplots(3, 1, figsize=(6.4, 7.8))
-    of = response[(response["dataset"] == dataset) & (response["split"] == "validation")]
-    of = of[of["temperature"] == 9]
-    taught = students[students["dataset"] == dataset]
+    datasets = _recorded(students, datasets)
+    figure, axes = plt.subplots(len(datasets), 2, figsize=(9.5, 3.0 * len(datasets)), squeeze=False)
+    figure.get_layout_engine().set(h_pad=0.12)
+    response = response[(response["split"] == "validation") & (response["temperature"] == 9)]
     panels = (
-        (of.assign(accuracy=100 * of["accuracy"]), "accuracy", "large teacher's accuracy [%]", ".1f"),
-        (of, "entropy", "its mean entropy at T = 9 [nats]", ".2f"),
-        (
-            taught.assign(accuracy=100 * taught["validation_last"]),
-            "accuracy",
-            "single-layer student's accuracy, T = 9 [%]",
-            ".1f",
-        ),
+        (response, "entropy", 1, "large teacher's entropy, T = 9 [nats]", ".2f"),
+        (students, "validation_last", 100, "single-layer student's accuracy [%]", ".1f"),
     )
-    for axis, (rows, value, title, form) in zip(axes, panels, strict=True):
-        if rows.empty:
-            not_yet(axis, f"{TITLES[dataset]}\n{title}")
-            continue
-        grid = rows.pivot_table(index="batch", columns="epoch", values=value)
-        sns.heatmap(grid, ax=axis, cmap="viridis", annot=True, fmt=form, annot_kws={"size": 9}, cbar=False)
-        axis.set(xlabel="epochs", ylabel="batch size")
-        axis.set_title(f"{_title(rows)}: {title}", fontsize="medium")
-        axis.tick_params(axis="y", rotation=0)
-    if len(taught):
-        row, column = np.unravel_index(np.argmax(grid.to_numpy()), grid.shape)
-        frame = plt.Rectangle((column, row), 1, 1, fill=False, edgecolor="#D55E00", linewidth=3)
-        axes[2].add_patch(frame)
+    for row, dataset in zip(axes, datasets, strict=True):
+        for axis, (table, value, scale, title, form) in zip(row, panels, strict=True):
+            of = table[table["dataset"] == dataset]
+            if of.empty:
+                not_yet(axis, f"{TITLES[dataset]}\n{title}")
+                continue
+            grid = scale * of.pivot_table(index="batch", columns="epoch", values=value)
+            sns.heatmap(grid, ax=axis, cmap="viridis", annot=True, fmt=form, annot_kws={"size": 9}, cbar=False)
+            axis.set(xlabel="epochs", ylabel="batch size")
+            axis.set_title(f"{_title(of)}\n{title}", fontsize="medium")
+            axis.tick_params(axis="y", rotation=0)
+            if table is students:
+                best = np.unravel_index(np.nanargmax(grid.to_numpy(float)), grid.shape)
+                axis.add_patch(plt.Rectangle(best[::-1], 1, 1, fill=False, edgecolor="#D55E00", linewidth=3))
+    return figure
+
+
+def temperature_effect(soft: pd.DataFrame, temperatures: list[float]) -> Figure:
+    """Section 2: one image's confidence label and entropy against temperature, for each teacher.
+
+    Parameters
+    ----------
+    soft : DataFrame
+        Soft labels at several temperatures: `teacher`, `temperature`, `class`, `label`, `probability`.
+    temperatures : list of float
+        Those to mark on the axis.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.4))
+    if soft.empty:
+        for axis in axes:
+            not_yet(axis, "")
+        return figure
+    for teacher, of in soft.groupby("teacher", sort=False):
+        own = of[of["class"] == of["label"]].groupby("temperature")["probability"].mean()
+        entropy = of.assign(h=-of["probability"] * np.log(of["probability"].clip(lower=1e-300)))
+        entropy = entropy.groupby(["example", "temperature"])["h"].sum().groupby("temperature").mean()
+        for axis, line in zip(axes, (own, entropy), strict=True):
+            axis.plot(line.index, line, color=COLOURS[teacher], label=f"{teacher} teacher")
+    axes[0].axhline(0.1, color="0.5", linewidth=1, linestyle="--")
+    axes[1].axhline(np.log(10), color="0.5", linewidth=1, linestyle="--")
+    axes[0].set(ylabel="confidence label (dashed: 1/10)", ylim=(0, 1.03))
+    axes[1].set(ylabel="entropy [nats] (dashed: ln 10)", ylim=(0, 2.45))
+    for axis in axes:
+        axis.set_xlabel("temperature T")
+        axis.set_xticks(temperatures)
+        axis.legend(fontsize="small")
     return figure
 
 

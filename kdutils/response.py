@@ -39,6 +39,14 @@ def soft_labels(logits: Tensor, temperature: float) -> Tensor:
     return torch.softmax((logits - logits.amax(dim=-1, keepdim=True)) / temperature, dim=-1)
 
 
+def at_temperature(soft: Tensor, of: float, to: float) -> Tensor:
+    """Soft labels (N, C) at temperature `of` as they are at `to`: their logarithms are the logits / `of`, up to a constant.
+
+    Computed in float64. A soft label that was rounded to 0 stays 0.
+    """
+    return soft_labels(torch.log(_as_float(soft, "soft labels").double()) * of, to)
+
+
 def entropy(logits: Tensor, temperature: float) -> Tensor:
     """Entropy of each example's soft labels (N,), in nats: 0 to ln C (section 4.1). Arguments as `soft_labels`."""
     return torch.special.entr(soft_labels(logits, temperature)).sum(dim=-1)
@@ -116,13 +124,7 @@ def response_variance(soft: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def select_examples(
-    logits: Tensor | None,
-    labels: Tensor,
-    per_class: int,
-    *,
-    selection: str,
-    temperature: float = 9.0,
-    seed: int = 0,
+    logits: Tensor | None, labels: Tensor, per_class: int, *, selection: str, temperature: float = 9.0, seed: int = 0
 ) -> Tensor:
     """Choose `per_class` examples of every class by the entropy of the teacher's response (section 4.2, Figure 4).
 
