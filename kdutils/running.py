@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
@@ -79,9 +80,12 @@ def in_order_of_ending(pool: Executor | None, work: Callable, jobs: Iterable[tup
         for job in jobs:
             yield job, work(*job)
         return
-    futures: dict[Future, tuple] = {pool.submit(work, *job): job for job in jobs}
-    for future in as_completed(futures):
-        yield futures[future], future.result()
+    try:
+        futures: dict[Future, tuple] = {pool.submit(work, *job): job for job in jobs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool:
+        raise UserError("a worker was killed (out of memory?); what was recorded is kept, run again to go on") from None
 
 
 def run_teacher(

@@ -251,6 +251,10 @@ def _resume(protocol: TeacherProtocol, model: nn.Module, optimizer: torch.optim.
             _, index, field = name.split(".")
             moments.setdefault(int(index), {})[field] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, values in optimizer.state.items():
+        for field, tensor in values.items():
+            if tensor.shape == parameter.shape:  # fused Adam goes through memory: moments must lie as the weights do
+                values[field] = torch.empty_like(parameter).copy_(tensor)
     return int(state["epoch"])
 
 

@@ -8,9 +8,9 @@ from conftest import ROOT, load_book_builder
 
 from kdutils import protocols, published, records
 from kdutils.claims import DATASETS
-from kdutils.experiments import TEACHER_TABLES, StudentRun, Study
+from kdutils.experiments import ARTEFACTS, GROUPS, STUDENT_TABLES, TEACHER_TABLES, StudentRun, Study
 
-RUN_TABLES = ("missing_class", *TEACHER_TABLES, "projection")
+RUN_TABLES = (*STUDENT_TABLES, *TEACHER_TABLES, "curves", "projection")
 
 
 def test_every_run_is_the_hash_of_its_protocol() -> None:
@@ -28,18 +28,28 @@ def test_every_measurement_has_its_run(name: str) -> None:
     assert not table.duplicated(records.IDENTITY[name]).any()
 
 
-@pytest.mark.parametrize("name", [n for n in RUN_TABLES if n != "projection"])
-def test_mnist_is_complete_for_seed_0_under_both_trainings(name: str) -> None:
-    assert Study("paper", ["mnist"], 1).missing(name) == []
+@pytest.mark.parametrize("group", ["teachers", "missing_class"])
+def test_mnist_is_complete_at_full_scale_for_seed_0_under_both_trainings(group: str) -> None:
+    assert Study("paper", ["mnist"], 1).missing(group) == []
+
+
+@pytest.mark.parametrize("name", ARTEFACTS)
+def test_every_table_and_figure_has_records_for_every_data_set_the_paper_shows(name: str) -> None:
+    """At the full scale or, indicative, at profile `cpu`."""
+    artefact = ARTEFACTS[name]
+    for dataset in (d for d in artefact.datasets if d != "digits"):
+        for group in artefact.groups:
+            lacking = [Study(profile, [dataset], 1).missing(group) for profile in ("paper", "cpu")]
+            assert [] in lacking, f"{dataset}: {len(lacking[1])} runs of {group} are not recorded"
 
 
 def test_recorded_protocols_are_those_of_their_profile() -> None:
     """A record keeps its place only while the protocol it stands for is the one that `kdutils` would run."""
-    table = records.load("missing_class")
-    for profile, of in table.groupby("profile"):
-        datasets, seeds = sorted(set(of["dataset"])), int(of["seed"].max()) + 1
-        runs: list[StudentRun] = Study(profile, datasets, seeds).missing_class_runs()
-        assert set(of["run"]) <= {protocols.key(r.protocol) for r in runs}
+    for name in STUDENT_TABLES:
+        for (profile, dataset), of in records.load(name).groupby(["profile", "dataset"]):
+            study = Study(profile, [dataset], int(of["seed"].max()) + 1)
+            runs: list[StudentRun] = [r for g in GROUPS for r in study.runs(g) if isinstance(r, StudentRun)]
+            assert set(of["run"]) <= {protocols.key(r.protocol) for r in runs}
 
 
 def test_accuracies_are_fractions_and_published_ones_percent() -> None:

@@ -17,16 +17,17 @@ import pytest
 import torch
 from conftest import ROOT
 
-from kdutils import claims, experiments, records
+from kdutils import claims, records, running
 from kdutils.errors import UserError
-from kdutils.experiments import Study, run_fleet, status, student_path
+from kdutils.experiments import Study, status
 from kdutils.protocols import PROFILES, key
+from kdutils.running import run_fleet, student_path
 from kdutils.training import load_response, snapshot_path
 
 TABLES = ("missing_class", "response", "soft_labels", "images")
 TINY = dataclasses.replace(
     PROFILES["smoke"],
-    temperatures=(3.0, 9.0),
+    temperatures={"digits": (3.0, 9.0)},
     train_size={"digits": 200},
     teacher_epochs={"digits": 3},
     student_epochs={"digits": 2},
@@ -50,8 +51,8 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args, **kwargs):
         raise AssertionError("something was trained")
 
-    monkeypatch.setattr(experiments, "train_teacher", fail)
-    monkeypatch.setattr(experiments, "distil", fail)
+    monkeypatch.setattr(running, "train_teacher", fail)
+    monkeypatch.setattr(running, "distil", fail)
 
 
 def read(folder: Path, *names: str) -> dict[str, str]:
@@ -138,7 +139,7 @@ def test_the_namespace_of_a_notebook_is_understood():
 
 def test_the_runs_of_table_4():
     study = Study("paper", ["mnist"], seeds=2)
-    runs = study.missing_class_runs()
+    runs = study.runs("missing_class")
     equal = [r for r in runs if r.teacher.training == "equal"]
     assert len(equal) == 10 * 6 * 2 * 2
     for run in runs:
@@ -151,9 +152,9 @@ def test_the_runs_of_table_4():
 
 
 def test_the_seeds_are_those_of_the_profile_unless_given():
-    assert {r.seed for r in Study("paper", ["digits"]).teacher_runs()} == {0, 1, 2}
-    assert {r.seed for r in Study("paper", ["digits"], seeds=1).teacher_runs()} == {0}
-    assert Study("paper", ["digits"], seeds=1).teacher_runs()[0] == Study("paper", ["digits"]).teacher_runs()[0]
+    assert {r.seed for r in Study("paper", ["digits"]).runs("teachers")} == {0, 1, 2}
+    assert {r.seed for r in Study("paper", ["digits"], seeds=1).runs("teachers")} == {0}
+    assert Study("paper", ["digits"], seeds=1).runs("teachers")[0] == Study("paper", ["digits"]).runs("teachers")[0]
 
 
 # What is run, and what is not
@@ -171,7 +172,7 @@ def test_what_is_recorded_is_not_run_again(smoke_study, nothing_runs):
     again = Study("smoke", ["digits"], compute="missing", device="cpu", results=smoke_study.results)
     assert len(again.missing_class()) == 60 and len(again.response()) == 18 and len(again.soft_labels()) == 100
     assert {path.name: path.read_bytes() for path in Path(smoke_study.results).glob("*.csv")} == before
-    assert again.missing("missing_class") == again.missing("response") == again.missing("soft_labels") == []
+    assert again.missing("missing_class") == again.missing("teachers") == []
 
 
 def test_a_lost_row_is_read_from_the_cache(smoke_study, tmp_path, nothing_runs):
@@ -190,13 +191,13 @@ def test_a_lost_row_is_read_from_the_cache(smoke_study, tmp_path, nothing_runs):
 def test_a_lost_student_alone_is_distilled_again(tiny, monkeypatch):
     tiny_study(tiny).missing_class()
     before = read(tiny, "missing_class")
-    lost = tiny_study(tiny).missing_class_runs()[7]
+    lost = tiny_study(tiny).runs("missing_class")[7]
     student_path(lost.protocol).unlink()
     path = tiny / "missing_class.csv"
     path.write_text("".join(line for line in path.read_text().splitlines(True) if key(lost.protocol) not in line))
     made = []
-    real = experiments.distil
-    monkeypatch.setattr(experiments, "distil", lambda members, *rest: made.extend(members) or real(members, *rest))
+    real = running.distil
+    monkeypatch.setattr(running, "distil", lambda members, *rest: made.extend(members) or real(members, *rest))
     tiny_study(tiny).missing_class()
     assert made == [lost.protocol]
     assert read(tiny, "missing_class") == before
@@ -206,7 +207,7 @@ def test_an_earlier_epoch_lost_from_the_cache_does_not_matter(tiny):
     study = tiny_study(tiny)
     study.response()
     before = read(tiny, "response", "soft_labels")
-    for run in study.teacher_runs():
+    for run in study.runs("teachers"):
         snapshot_path(run.protocol, 1).unlink()
         assert load_response(run.protocol, run.epochs) is not None
     shutil.rmtree(tiny)
@@ -218,11 +219,11 @@ def test_always_runs_each_once(tiny, monkeypatch):
     tiny_study(tiny).missing_class()
     before = read(tiny)
     trained, distilled = [], []
-    train, distil = experiments.train_teacher, experiments.distil
+    train, distil = running.train_teacher, running.distil
     monkeypatch.setattr(
-        experiments, "train_teacher", lambda protocol, *a, **k: trained.append(protocol) or train(protocol, *a, **k)
+        running, "train_teacher", lambda protocol, *a, **k: trained.append(protocol) or train(protocol, *a, **k)
     )
-    monkeypatch.setattr(experiments, "distil", lambda members, *a: distilled.extend(members) or distil(members, *a))
+    monkeypatch.setattr(running, "distil", lambda members, *a: distilled.extend(members) or distil(members, *a))
     study = tiny_study(tiny, compute="always")
     study.missing_class()
     study.response()
@@ -234,7 +235,7 @@ def test_always_runs_each_once(tiny, monkeypatch):
 def test_a_fleet_reads_the_cache_of_another(tiny, monkeypatch):
     """What one process distilled, any other finds: a result never depends on whether it came through the cache."""
     study = tiny_study(tiny)
-    run = study.missing_class_runs()[0]
+    run = study.runs("missing_class")[0]
     study.train(run.teacher)
     teachers = {(run.protocol.teacher, run.protocol.teacher_epoch): run.teacher.protocol}
     first, second = (run_fleet([run.protocol], teachers, "cpu") for _ in range(2))
@@ -253,9 +254,9 @@ def test_a_file_in_place_of_the_records_or_the_cache_is_found_before_training(ti
 
 
 def test_runs_say_what_made_them(smoke_study):
-    runs = smoke_study.runs()
+    runs = smoke_study.runs_made()
     assert runs["kind"].value_counts().to_dict() == {"student": 60, "teacher": 2}
-    wanted = {key(r.protocol) for r in [*smoke_study.teacher_runs(), *smoke_study.missing_class_runs()]}
+    wanted = {key(r.protocol) for r in [*smoke_study.runs("teachers"), *smoke_study.runs("missing_class")]}
     assert set(runs["run"]) == wanted
     assert runs["torch"].eq(torch.__version__).all() and runs["device"].str.contains("CPU").all()
     text = (Path(smoke_study.results) / "runs.csv").read_text()
@@ -293,7 +294,7 @@ if os.environ.get("TINY"):
     from kdutils import protocols
 
     protocols.PROFILES["smoke"] = dataclasses.replace(
-        protocols.PROFILES["smoke"], temperatures=(3.0, 9.0), train_size={"digits": 200},
+        protocols.PROFILES["smoke"], temperatures={"digits": (3.0, 9.0)}, train_size={"digits": 200},
         teacher_epochs={"digits": 3}, student_epochs={"digits": 2},
     )
 when = os.environ.get("KILL_AT_WRITE")

@@ -197,7 +197,8 @@ def test_curve_is_the_validation_accuracy():
 @pytest.mark.parametrize("field", SHARED)
 def test_members_that_disagree_in_a_shared_field_are_refused(field):
     value = getattr(student(), field)
-    other = dataclasses.replace(student(), **{field: value + 1 if isinstance(value, int) else f"{value}-other"})
+    changed = 7 if value is None else value + 1 if isinstance(value, int) else f"{value}-other"
+    other = dataclasses.replace(student(), **{field: changed})
     with pytest.raises(UserError, match=f"must share '{field}'"):
         distil([student(), other], *material("digits", 100), CPU)
 
@@ -205,7 +206,7 @@ def test_members_that_disagree_in_a_shared_field_are_refused(field):
 def test_what_may_differ_is_what_the_fleet_handles():
     fields = {f.name for f in dataclasses.fields(StudentProtocol)}
     differing = {"teacher", "teacher_epoch", "missing_class", "temperature", "alpha", "scale_by_t2", "learning_rate"}
-    assert fields - set(SHARED) == differing
+    assert fields - set(SHARED) == differing | {"selection"}
     assert all(len({getattr(m, f) for m in members()}) > 1 for f in differing)
 
 
@@ -275,8 +276,8 @@ def test_their_gradients_are_those_of_finite_differences():
 
 def test_a_class_is_learnt_from_a_small_teacher_and_not_from_a_uniform_one(smoke_study):
     """Similarity labels carry the class that a student never saw; a teacher that says nothing carries none."""
-    (small,) = [run for run in smoke_study.teacher_runs() if run.teacher == "small"]
-    chosen = [smoke_study.student(small, missing, 9.0) for missing in (0, 3, 6, 9)]
+    (small,) = [run for run in smoke_study.runs("teachers") if run.teacher == "small"]
+    chosen = [smoke_study.student(small, missing_class=missing) for missing in (0, 3, 6, 9)]
     transfer, validation, test = (load_dataset("digits", split) for split in ("train", "validation", "test"))
     uniform = {(key(small.protocol), small.epochs): torch.zeros(len(transfer), 10)}
     students = distil(chosen, transfer, uniform, validation, test, CPU)

@@ -282,7 +282,7 @@ def test_no_key_depends_on_the_device(monkeypatch):
     for device in ("cpu", "cuda"):
         study = Study("smoke", ["digits"])
         study._device = torch.device(device)
-        keys.append([key(run.protocol) for run in [*study.teacher_runs(), *study.missing_class_runs()]])
+        keys.append([key(run.protocol) for run in [*study.runs("teachers"), *study.runs("missing_class")]])
     assert keys[0] == keys[1] and len(set(keys[0])) == len(keys[0]) == 62
     for kind in (TeacherProtocol, StudentProtocol):
         assert not {"device", "threads", "torch"} & {field.name for field in dataclasses.fields(kind)}
