@@ -91,14 +91,13 @@ def examples_ratio(table: pd.DataFrame, slow: tuple, fast: tuple, most: float = 
         best = of.pivot_table(index="examples", columns=["training", "teacher"], values="validation_best")
         if not {slow, fast} <= set(best):
             continue
-        best = best.dropna(subset=[slow, fast])
-        reached = best[slow].cummax()
-        for n, wanted in best[fast].items():
-            if n * (1 if np.isinf(most) else most) > best.index[-1]:
+        reached = best[slow].dropna().cummax()
+        for n, wanted in best[fast].dropna().items():
+            if n * (1 if np.isinf(most) else most) > reached.index[-1]:
                 continue
-            needed, bound = best.index[-1], "at least"
+            needed, bound = reached.index[-1], "at least"
             if wanted <= reached.iloc[0]:
-                needed, bound = best.index[0], "at most"
+                needed, bound = reached.index[0], "at most"
             elif wanted <= reached.iloc[-1]:
                 rises = ~reached.duplicated()  # between plateaus the interpolation has one answer
                 needed, bound = np.exp(np.interp(wanted, reached[rises], np.log(reached.index[rises]))), ""

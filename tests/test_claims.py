@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from kdutils import claims, records
-from kdutils.claims import CELL_SHARE, CLAIMS, GAP_POINTS, LARGE_CEILING, interval, verdicts
+from kdutils.claims import CELL_SHARE, CLAIMS, GAP_POINTS, LARGE, LARGE_CEILING, SMALL, interval, verdicts
 
 TEMPERATURES = (3.0, 9.0, 20.0, 40.0)
 
@@ -48,9 +48,8 @@ def response(small, large, seeds=1, split="test", **changes) -> pd.DataFrame:
 
 def decide(claim: str, table: pd.DataFrame, dataset: str = "mnist", profile: str = "paper") -> pd.Series:
     """The row of one claim for one data set, from records in which the other tables are empty."""
-    (name,) = [c.records for c in CLAIMS if c.id == claim]
-    empty = lambda other: pd.DataFrame(columns=records.IDENTITY[other] + records.VALUES[other])
-    found = verdicts(lambda other: table if other == name else empty(other), profile, (dataset,))
+    table = table[(table["profile"] == profile) & (table["dataset"] == dataset)]
+    found = verdicts(lambda other, _: table if other.id == claim else table.iloc[:0], (dataset,))
     (row,) = [row for _, row in found.iterrows() if row["claim"] == claim]
     return row
 
@@ -193,9 +192,10 @@ def test_a_seed_that_only_one_teacher_has_is_left_out():
 
 
 def test_nothing_recorded_is_a_row_for_each_claim_and_dataset(tmp_path):
-    found = verdicts(lambda name: records.load(name, tmp_path), "paper")
+    found = verdicts(lambda claim, dataset: records.load(claim.records, tmp_path))
     assert (found["verdict"] == "not yet run").all() and (found["seeds"] == 0).all()
-    assert len(found) == len(CLAIMS) * 3 and list(found["dataset"].unique()) == list(claims.DATASETS)
+    assert len(found) == sum(len(c.datasets) for c in CLAIMS)
+    assert list(found["dataset"].unique()) == list(claims.DATASETS)
 
 
 def test_the_text_of_a_claim_states_its_thresholds():
@@ -203,3 +203,159 @@ def test_the_text_of_a_claim_states_its_thresholds():
     for number in (f"{GAP_POINTS:.0f} points", f"{CELL_SHARE:.0%}", f"{LARGE_CEILING:.0f} %"):
         assert number in text["missing-class-gap"]
     assert "every T" in text["entropy-gap"]
+
+
+# Few examples
+
+
+def few_examples(curves: dict, seeds: int = 1, dataset: str = "mnist") -> pd.DataFrame:
+    """Records of `few_examples`: from (training, teacher) to highest validation accuracies by examples a class."""
+    rows = [
+        {
+            **{"profile": "paper", "dataset": dataset, "training": training, "teacher": teacher, "seed": seed},
+            **{"selection": selection, "examples": n, "validation_best": accuracy, "validation_last": accuracy},
+        }
+        for (training, teacher), curve in curves.items()
+        for seed in range(seeds)
+        for selection in ("highest", "random")
+        for n, accuracy in curve.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+GRID = (10, 20, 40, 80, 160, 320, 640, 1280)
+LINE = {n: 0.5 + 0.05 * math.log2(n / 10) for n in GRID}  # five points for each doubling
+
+
+def shifted(times: float) -> dict:
+    """The line of a student that needs so many times more examples."""
+    return {n: 0.5 + 0.05 * math.log2(n / times / 10) for n in GRID}
+
+
+@pytest.mark.parametrize("times", [2, 3, 8])
+def test_the_ratio_of_examples_is_that_of_shifted_lines(times):
+    found = claims.examples_ratio(few_examples({SMALL: LINE, LARGE: shifted(times)}), LARGE, SMALL, most=times)
+    assert set(found["bound"]) == {""} and found["ratio"].to_numpy() == pytest.approx(times)
+    assert set(found["examples"]) == {n for n in GRID if n * times <= 1280}
+
+
+def test_a_ratio_that_cannot_be_seen_is_a_bound():
+    found = claims.examples_ratio(few_examples({SMALL: LINE, LARGE: shifted(8)}), LARGE, SMALL)
+    beyond = found[found["examples"] > 160]
+    assert (beyond["bound"] == "at least").all() and (beyond["ratio"] == 1280 / beyond["examples"]).all()
+    found = claims.examples_ratio(few_examples({SMALL: shifted(4), LARGE: LINE}), LARGE, SMALL)
+    below = found[found["examples"] < 40]
+    assert (below["bound"] == "at most").all() and (below["ratio"] == 10 / below["examples"]).all()
+
+
+def test_a_dip_does_not_shorten_the_way():
+    """The slow student is ahead at 40 by chance and behind again at 80: it reached the accuracy at 40."""
+    slow = {10: 0.1, 20: 0.2, 40: 0.5, 80: 0.4, 160: 0.6}
+    found = claims.examples_ratio(few_examples({SMALL: {10: 0.5, 20: 0.55}, LARGE: slow}), LARGE, SMALL)
+    assert found.query("examples == 10")["ratio"].to_numpy() == pytest.approx(4)
+
+
+@pytest.mark.parametrize(
+    ("times", "verdict"),
+    [(10, "reproduced"), (5.1, "reproduced"), (4.9, "partly"), (1.3, "partly"), (1.2, "not reproduced")],
+)
+def test_examples_ratio_decides_at_half_of_the_published(times, verdict):
+    row = decide("examples-ratio", few_examples({SMALL: LINE, LARGE: shifted(times)}, seeds=3))
+    assert row["verdict"] == verdict and row["estimate"] == pytest.approx(times, rel=0.05) and row["unit"] == "times"
+
+
+def test_few_examples_gap():
+    behind = dict(LINE) | {10: 0.49}
+    assert decide("few-examples-gap", few_examples({SMALL: LINE, LARGE: shifted(2)}))["verdict"] == "reproduced"
+    assert decide("few-examples-gap", few_examples({SMALL: shifted(2), LARGE: LINE}))["verdict"] == "not reproduced"
+    row = decide(
+        "few-examples-gap", few_examples({SMALL: {n: a + 0.02 for n, a in LINE.items()} | {10: 0.4}, LARGE: behind})
+    )
+    assert row["verdict"] == "partly" and "7 of 8" in row["detail"]
+
+
+def test_retrained_examples_compares_the_large_teacher_with_itself():
+    curves = {SMALL: LINE, LARGE: shifted(6), ("4096x50", "large"): LINE, ("8192x40", "large"): shifted(6)}
+    assert decide("retrained-examples", few_examples(curves))["verdict"] == "reproduced"
+    curves["4096x50", "large"] = shifted(6)
+    assert decide("retrained-examples", few_examples(curves))["verdict"] == "not reproduced"
+
+
+# Section 5, and capacity
+
+
+def sweep(entropy) -> pd.DataFrame:
+    rows = [
+        {
+            **{"profile": "paper", "dataset": "mnist", "training": f"{size}x{epochs}", "teacher": "large", "seed": 0},
+            **{"split": "test", "temperature": 9.0, "entropy": entropy(size, epochs)},
+        }
+        for size in (256, 1024, 4096, 8192)
+        for epochs in (1, 10, 50)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("entropy", "verdict"),
+    [
+        (lambda size, epochs: size / epochs, "reproduced"),
+        (lambda size, epochs: size, "partly"),
+        (lambda size, epochs: -epochs, "partly"),
+        (lambda size, epochs: epochs / size, "not reproduced"),
+    ],
+)
+def test_entropy_control(entropy, verdict):
+    assert decide("entropy-control", sweep(entropy))["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("entropies", "verdict"),
+    [
+        ([4, 3, 2, 1], "reproduced"),
+        ([4, 3, 1, 2], "reproduced"),
+        ([3, 4, 1, 2], "partly"),
+        ([1, 2, 3, 4], "not reproduced"),
+    ],
+)
+def test_capacity(entropies, verdict):
+    teachers = [("capacity", "baseline"), ("capacity", "student"), SMALL, LARGE]
+    rows = [
+        {
+            "profile": "paper",
+            "dataset": "mnist",
+            "training": a,
+            "teacher": b,
+            "seed": 0,
+            "split": "test",
+            "temperature": 9.0,
+        }
+        | {"entropy": h}
+        for (a, b), h in zip(teachers, entropies, strict=True)
+    ]
+    assert decide("capacity", pd.DataFrame(rows))["verdict"] == verdict
+    assert decide("capacity", pd.DataFrame(rows[:3]))["verdict"] == "not yet run"
+
+
+@pytest.mark.parametrize(
+    ("gaps", "verdict"), [((1, 2), "reproduced"), ((-1, 2), "partly"), ((-2, 1), "not reproduced")]
+)
+def test_retrained_baseline(gaps, verdict):
+    rows = [
+        {"profile": "paper", "dataset": "mnist", "training": training, "teacher": "large", "seed": 0, "temperature": t}
+        | {"accuracy": 0.5 + (gap / 100 if training != "equal" else 0)}
+        for t, gap in zip((3.0, 9.0), gaps, strict=True)
+        for training in ("equal", "4096x50")
+    ]
+    assert decide("retrained-baseline", pd.DataFrame(rows))["verdict"] == verdict
+
+
+@pytest.mark.parametrize(("b", "c", "verdict"), [(2, 2, "reproduced"), (2, 0, "partly"), (0, 0, "not reproduced")])
+def test_retrained_spread(b, c, verdict):
+    rows = [
+        {"profile": "paper", "dataset": "mnist", "training": training, "teacher": "large", "seed": 0, "split": split}
+        | {"ratio_all_triples": ratio}
+        for training, ratio in (("equal", 1), ("4096x50", b), ("8192x40", c))
+        for split in ("train", "test")
+    ]
+    assert decide("retrained-spread", pd.DataFrame(rows))["verdict"] == verdict

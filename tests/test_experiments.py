@@ -17,10 +17,10 @@ import pytest
 import torch
 from conftest import ROOT
 
-from kdutils import claims, records, running
+from kdutils import records, running
 from kdutils.errors import UserError
 from kdutils.experiments import Study, status
-from kdutils.protocols import PROFILES, key
+from kdutils.protocols import FULL_SIZE, PROFILES, key, sweep
 from kdutils.running import run_fleet, student_path
 from kdutils.training import load_response, snapshot_path
 
@@ -157,6 +157,82 @@ def test_the_seeds_are_those_of_the_profile_unless_given():
     assert Study("paper", ["digits"], seeds=1).runs("teachers")[0] == Study("paper", ["digits"]).runs("teachers")[0]
 
 
+def test_few_examples_get_as_many_steps_as_the_whole_transfer_set():
+    """Figure 4 at equal steps; each number of examples, selection and teacher once."""
+    study = Study("paper", ["mnist"], seeds=1)
+    runs = study.runs("few_examples")
+    whole = study.runs("missing_class")[0].protocol
+    assert len(runs) == 2 * 3 * 9 and {r.protocol.examples for r in runs} == {5, 10, 20, 50, 100, 200, 500, 1000, 2000}
+    for run in runs:
+        assert run.protocol.epochs * run.protocol.steps == whole.epochs * -(-55_000 // whole.batch_size)
+        assert run.protocol.temperature == 9 and run.protocol.missing_class is None
+    assert {r.protocol.examples for r in Study("cpu", ["cifar10"]).runs("few_examples")} == {5, 10, 20, 50, 100, 200}
+
+
+def test_the_runs_of_section_5():
+    study = Study("paper", ["mnist"], seeds=1)
+    cells = {(r.protocol.batch_size, r.epochs) for r in study.runs("sweep")}
+    assert {(size, 50) for size in (256, 512, 1024, 2048, 4096, 8192)} | {(8192, 40)} <= cells
+    assert {r.teacher for r in study.runs("sweep")} == {"large"}
+    assert [r.training for r in study.runs("retrained")] == ["equal", "4096x50", "8192x40"]
+    baseline = study.runs("baseline")
+    assert {r.protocol.role for r in baseline} == {"student-baseline"}
+    assert {(r.teacher.training, r.teacher.teacher) for r in baseline} == {
+        ("equal", "small"),
+        ("equal", "large"),
+        ("4096x50", "large"),
+    }
+
+
+def test_a_reduced_profile_keeps_the_steps_of_an_epoch():
+    full, reduced = PROFILES["paper"], PROFILES["cpu"]
+    for size in (256, 4096, 8192):
+        steps = [-(-FULL_SIZE["mnist"] // size), -(-5_000 // reduced.batch_size("mnist", size))]
+        assert steps[0] == pytest.approx(steps[1], rel=0.05) and full.batch_size("mnist", size) == size
+
+
+def test_the_retrained_teacher_is_chosen_on_validation(tmp_path):
+    """By the final validation accuracy of single-layer students at T = 9, and by nothing else; ties by fewer epochs."""
+    study = Study("cpu", ["fashion_mnist"], results=tmp_path)
+    assert study.chosen("fashion_mnist") == [], "nothing is recorded yet"
+    rows = [
+        {
+            **{"profile": "cpu", "dataset": "fashion_mnist", "training": str(cell), "teacher": "large", "seed": 0},
+            **{"temperature": t, "run": f"{cell}{t}", "accuracy": 0.99 if str(cell) == "256x1" else 0.5},
+            **{
+                "validation_best": 0.9,
+                "validation_last": 0.8 if cell.batch_size == 1024 and t == 9 else 0.7 + t / 1000,
+            },
+        }
+        for cell in sweep(PROFILES["cpu"], "fashion_mnist")
+        for t in (9.0, 20.0)
+    ]
+    records.add("baseline", rows[:-2], tmp_path)
+    assert study.chosen("fashion_mnist") == [], "a cell is lacking"
+    records.add("baseline", rows[-2:], tmp_path)
+    assert list(map(str, study.chosen("fashion_mnist"))) == ["1024x1"]
+    assert list(map(str, Study("cpu", ["mnist"], results=tmp_path).chosen("mnist"))) == ["4096x50"], "as the paper says"
+
+
+def test_the_full_scale_is_shown_where_it_is_recorded_and_else_the_reduced_one(tmp_path):
+    def record(profile: str, dataset: str, teacher: str) -> None:
+        row = {"profile": profile, "dataset": dataset, "training": "equal", "teacher": teacher, "seed": 0}
+        row |= {"missing_class": 0, "temperature": 9.0, "run": profile + teacher + dataset}
+        row |= dict.fromkeys(("accuracy_missing", "accuracy", "validation_best", "validation_last"), 0.5)
+        records.add("missing_class", [row], tmp_path)
+
+    for teacher in ("small", "large"):
+        record("cpu", "mnist", teacher)
+        record("cpu", "fashion_mnist", teacher)
+        record("paper", "mnist", teacher)
+    record("paper", "fashion_mnist", "small")  # half of it: the reduced profile has more
+    shown = Study("paper", ["mnist", "fashion_mnist"], results=tmp_path).missing_class()
+    assert set(zip(shown["dataset"], shown["profile"])) == {("mnist", "paper"), ("fashion_mnist", "cpu")}
+    assert set(Study("cpu", ["mnist"], results=tmp_path).missing_class()["profile"]) == {"cpu"}
+    line = Study("paper", ["mnist", "fashion_mnist"], results=tmp_path).provenance("fig4", shown)
+    assert "profile paper: mnist" in line and "profile cpu (indicative): fashion_mnist" in line
+
+
 # What is run, and what is not
 
 
@@ -236,7 +312,7 @@ def test_a_fleet_reads_the_cache_of_another(tiny, monkeypatch):
     """What one process distilled, any other finds: a result never depends on whether it came through the cache."""
     study = tiny_study(tiny)
     run = study.runs("missing_class")[0]
-    study.train(run.teacher)
+    study.ensure("teachers")
     teachers = {(run.protocol.teacher, run.protocol.teacher_epoch): run.teacher.protocol}
     first, second = (run_fleet([run.protocol], teachers, "cpu") for _ in range(2))
     first, second = (x[0] if isinstance(x, list) else x[0][0] for x in (first, second))
@@ -387,7 +463,7 @@ needs_groups = pytest.mark.skipif(not hasattr(os, "killpg"), reason="process gro
 @needs_groups
 def test_a_killed_run_is_continued(tiny, tmp_path):
     """Two seeds are two fleets, hence worker processes, which must not outlive their parent."""
-    tiny_study(tiny, seeds=2).ensure_missing_class(Here())
+    tiny_study(tiny, seeds=2).ensure("missing_class", Here())
     run = KilledRun(tmp_path, seeds=2, TINY="1")
     # among the first 30 writes are those of teachers only; when the students are recorded, the workers are there
     run.die_at_write(random.choice([random.randint(1, 30), "missing_class.csv"]))
@@ -398,7 +474,7 @@ def test_a_killed_run_is_continued(tiny, tmp_path):
 @pytest.mark.stress
 @pytest.mark.parametrize("attempt", range(3))
 def test_a_run_killed_again_and_again_is_continued(tiny, tmp_path, attempt):
-    tiny_study(tiny, seeds=2).ensure_missing_class(Here())
+    tiny_study(tiny, seeds=2).ensure("missing_class", Here())
     run = KilledRun(tmp_path, seeds=2, TINY="1")
     for _ in range(4):
         run.die_at_random(files=97)
@@ -444,8 +520,16 @@ def test_soft_labels_are_those_of_five_sixes(smoke_study):
     assert images["pixels"].map(bytes.fromhex).map(len).eq(64).all()
 
 
+def test_a_worker_that_is_killed_is_one_line(tmp_path):
+    with (
+        pytest.raises(UserError, match="a worker was killed.*run again"),
+        running.workers(2, torch.device("cpu")) as pool,
+    ):
+        list(running.in_order_of_ending(pool, os._exit, [(9,), (9,)]))
+
+
 def test_both_claims_are_reproduced_on_the_digits(smoke_study):
-    found = claims.verdicts(lambda name: records.load(name, smoke_study.results), "smoke", ("digits",))
+    found = smoke_study.verdicts()
     found = found.set_index("claim").loc[["entropy-gap", "missing-class-gap"]]
     assert (found["verdict"] == "reproduced").all()
     assert (found["seeds"] == 1).all() and found[["low", "high"]].isna().all().all()

@@ -16,10 +16,12 @@ import torch.nn.functional as F
 from kdutils import fleet, training
 from kdutils.data import ImageSet, data_hash, load_dataset
 from kdutils.errors import UserError
-from kdutils.fleet import SHARED, Student, distil, distil_one
+from kdutils.fleet import SHARED, Student, distil, distil_one, epochs_of_batches, transfer_indices
+from kdutils.losses import label_smoothing_targets
 from kdutils.models import Network, SameConv2d, SameMaxPool2d, create_model
-from kdutils.protocols import StudentProtocol, key
-from kdutils.training import stratified
+from kdutils.protocols import StudentProtocol, key, seed_for
+from kdutils.response import entropy
+from kdutils.training import make_optimizer, predict, stratified, to_input
 
 CPU = torch.device("cpu")
 SOURCES = (("a", 1), ("b", 2))
@@ -189,6 +191,87 @@ def test_curve_is_the_validation_accuracy():
     assert float(found.curve[-1]) == pytest.approx(
         float((found.validation.argmax(1) == validation.labels).float().mean())
     )
+
+
+# Few examples
+
+
+def few(**changes) -> list[StudentProtocol]:
+    """Students that learn from 5 examples a class, some from the same ones and some from others."""
+    shared = {"missing_class": None, "examples": 5, "epochs": 3, "steps": 40, "batch_size": 16} | changes
+    return [
+        student(**shared, selection="highest"),
+        student(**shared, selection="lowest"),
+        student(**shared, selection="random"),
+        student(**shared, selection="random", teacher="b", teacher_epoch=2),
+    ]
+
+
+@pytest.mark.parametrize("chosen", [few(), few()[2:], few(batch_size=64)], ids=["own", "same examples", "all at once"])
+def test_stacked_equals_plain_with_few_examples(chosen):
+    """120 steps in float32."""
+    given = material("digits", 400)
+    plain = distil(chosen, *given, CPU, stacked=False)
+    assert_differ(plain)
+    assert_agree(distil(chosen, *given, CPU, stacked=True), plain, tolerance=1e-3)
+
+
+def test_few_examples_are_all_that_is_learnt_from():
+    """A student of the chosen examples alone, written out: it gets the same subset and every pass over it."""
+    member = few()[0]
+    transfer, logits, *others = material("digits", 400)
+    teacher = logits["a", 1]
+    chosen = transfer_indices(member, transfer.labels, teacher)
+    assert transfer.labels[chosen].bincount().tolist() == [5] * 10
+    entropies = entropy(teacher, 9.0)
+    rest = torch.ones(len(transfer), dtype=torch.bool)
+    rest[chosen] = False
+    for c in range(10):
+        of = transfer.labels == c
+        assert entropies[chosen][transfer.labels[chosen] == c].min() >= entropies[of & rest].max()
+    whole = dataclasses.replace(member, examples=None, selection=None)
+    (subset,) = distil([whole], transfer.subset(chosen), {("a", 1): teacher[chosen]}, *others, CPU, stacked=False)
+    (found,) = distil([member], transfer, logits, *others, CPU, stacked=False)
+    assert torch.equal(found.test, subset.test) and torch.equal(found.curve, subset.curve)
+
+
+def test_batches_go_on_pass_after_pass():
+    epochs = list(epochs_of_batches(student(steps=3, epochs=4, batch_size=8), 20))  # three batches a pass: 8, 8, 4
+    assert [len(e) for e in epochs] == [3] * 4
+    for e in epochs:
+        assert sorted(torch.cat(e).tolist()) == list(range(20))
+    plain = list(epochs_of_batches(student(epochs=4, batch_size=8), 20))
+    for one, other in zip(epochs, plain, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    (across,) = epochs_of_batches(student(steps=4, epochs=1, batch_size=8), 20)
+    assert torch.equal(across[3], plain[1][0])
+    (small,) = epochs_of_batches(student(steps=2, epochs=1, batch_size=64), 20)
+    assert [len(b) for b in small] == [20, 20], "a batch is no larger than its examples"
+
+
+def test_a_single_layer_sees_colour_in_the_right_place(double, real_data):
+    """Activations are (H, W, C) in a stack, and a dense layer's weights were drawn for (C, H, W)."""
+    given = material("cifar10", 40, real_data, measured=20)
+    chosen = members("cifar10", role="student-baseline", batch_size=4, epochs=2)
+    stacked = distil(chosen, *given, CPU, stacked=True)
+    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)
+
+
+def test_a_uniform_teacher_is_label_smoothing():
+    """Section 3.2: distillation from a uniform teacher at T = 1 trains the student that smoothed labels train."""
+    transfer, _, validation, test = material("digits", 100)
+    member = student(teacher="u", teacher_epoch=0, missing_class=None, temperature=1.0, alpha=0.6, train_size=100)
+    (found,) = distil([member], transfer, {("u", 0): torch.zeros(100, 10)}, validation, test, CPU, stacked=False)
+    model = create_model("digits", "student", seed=seed_for("init", 0, "student"))
+    optimizer = make_optimizer(model, "adam", 1e-3)
+    for batches in epochs_of_batches(member, 100):
+        for batch in batches:
+            logits = model(to_input(transfer.images[batch], CPU))
+            loss = F.cross_entropy(logits, label_smoothing_targets(transfer.labels[batch], 10, 0.6))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    torch.testing.assert_close(predict(model, test.images), found.test, rtol=0, atol=1e-3)
 
 
 # What is refused

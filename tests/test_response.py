@@ -359,3 +359,12 @@ def test_impossible_selections_are_refused():
             select_examples(wrong, labels, 1, selection="lowest", temperature=9)
     with pytest.raises(UserError, match="not finite"):
         select_examples(np.full((9, 2), np.nan), labels, 1, selection="lowest", temperature=9)
+
+
+def test_soft_labels_move_from_one_temperature_to_another():
+    generator = torch.Generator().manual_seed(3)
+    logits = 5 * torch.randn(20, 10, generator=generator, dtype=torch.float64)
+    moved = response.at_temperature(response.soft_labels(logits, 9), 9, 2)
+    torch.testing.assert_close(moved, response.soft_labels(logits, 2))
+    sure = torch.tensor([[1.0, 0.0]])
+    assert torch.equal(response.at_temperature(sure, 9, 20), sure.double()), "a label rounded to 0 stays 0"
