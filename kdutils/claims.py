@@ -219,7 +219,9 @@ def _entropy_control(table: pd.DataFrame, dataset: str) -> dict | None:
     fixed = cells[cells["batch"] == (4096 if 4096 in set(cells["batch"]) else cells["batch"].max())]
     if last["batch"].nunique() < 3 or fixed["epoch"].nunique() < 3:
         return None
-    rank = lambda of, by: of.groupby("seed").apply(lambda seed: seed[by].corr(seed["entropy"], method="spearman"))
+    rank = lambda of, by: (
+        of.groupby("seed").apply(lambda seed: seed[by].corr(seed["entropy"], method="spearman")).round(6)
+    )
     with_batch, with_epochs = interval(rank(last, "batch")), interval(rank(fixed, "epoch"))
     found = [with_batch.estimate >= ORDERED, with_epochs.estimate <= -ORDERED]
     verdict = "reproduced" if all(found) else "partly" if any(found) else "not reproduced"
@@ -267,7 +269,7 @@ def _capacity(table: pd.DataFrame, dataset: str) -> dict | None:
     table = table.assign(size=size).dropna(subset="size")
     if table["size"].nunique() < len(order):
         return None
-    ranks = table.groupby("seed").apply(lambda of: of["size"].corr(of["entropy"], method="spearman"))
+    ranks = table.groupby("seed").apply(lambda of: of["size"].corr(of["entropy"], method="spearman")).round(6)
     i = interval(ranks)
     verdict = "reproduced" if i.estimate <= -ORDERED else "partly" if i.estimate <= -0.4 else "not reproduced"
     means = table.groupby("size")["entropy"].mean()

@@ -408,13 +408,15 @@ class Study:
                     for examples in self.full.examples(dataset)
                 ]
             case "sweet_spot" | "baseline":
-                teachers = self.runs_of(dataset, seed, "sweep")
+                teachers, at, more = self.runs_of(dataset, seed, "sweep"), (TABLE_TEMPERATURE,), []
                 if group == "baseline":
-                    teachers = [*equal, *map(cell, self.chosen(dataset))]
+                    # Two controls: a response that says nothing, and no response at all (alpha = 0).
+                    silent, none = (TeacherRun(dataset, name, name, seed, None, 0) for name in (UNIFORM, "none"))
+                    teachers, at = [*equal, *map(cell, self.chosen(dataset)), silent], temperatures
+                    more = [(none, {"temperature": 1.0, "alpha": 0.0})]
+                kinds = [(t, {"temperature": temperature}) for t in teachers for temperature in at] + more
                 return [
-                    StudentRun(t, self.student(t, role="student-baseline", temperature=temperature), "baseline")
-                    for t in teachers
-                    for temperature in (temperatures if group == "baseline" else (TABLE_TEMPERATURE,))
+                    StudentRun(t, self.student(t, role="student-baseline", **fields), "baseline") for t, fields in kinds
                 ]
         check_name("group of runs", group, GROUPS)
 
@@ -434,7 +436,7 @@ class Study:
             students that learn from few examples: Figure 4; Figure 8, with the retrained teachers
         "sweet_spot", "baseline"
             single-layer students: at T = 9 from each cell of the sweep (Figure 1 a); at all T from small, large and
-            retrained large (Figure 9)
+            retrained large, and by two controls: a uniform teacher, and no teacher (Figure 9)
         """
         seeds = range(self.seeds or self.full.seeds)
         return [run for dataset in self.datasets for seed in seeds for run in self.runs_of(dataset, seed, group)]

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 COLOURS = {"small": "#0072B2", "large": "#D55E00"}
 RETRAINED = ("#009E73", "#CC79A7")  # the large teacher under other trainings
+CONTROLS = {"uniform": "uniform response", "none": "hard labels alone"}
 CLASS_COLOURS = ("#009E73", "#CC79A7", "#E69F00")  # of three classes in one panel
 TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "digits": "digits (8x8)"}
 NOT_YET = "not yet run"
@@ -71,6 +72,8 @@ def _teacher(training: str, teacher: str) -> tuple[str, str]:
     """Label and colour of a teacher under a training protocol."""
     if training == "equal":
         return f"{teacher} teacher", COLOURS[teacher]
+    if teacher in CONTROLS:
+        return CONTROLS[teacher], "0.45"
     return f"{teacher}, {training.replace('x', ' × ')}", RETRAINED[0]
 
 
@@ -561,7 +564,7 @@ def baseline_students(table: pd.DataFrame, datasets: list[str]) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        Records "baseline". Bands show the range over seeds.
+        Records "baseline". Bands show the range over seeds; the two controls are grey.
     datasets : list of str
         The panels, in order.
     """
@@ -575,9 +578,14 @@ def baseline_students(table: pd.DataFrame, datasets: list[str]) -> Figure:
         for (training, teacher), line in of.groupby(["training", "teacher"], sort=False):
             label, colour = _teacher(training, teacher)
             spread = 100 * line.groupby("temperature")["accuracy"].agg(["mean", "min", "max"])
-            axis.plot(spread.index, spread["mean"], "-o", color=colour, label=label, markersize=5)
+            if teacher == "none":  # has no temperature
+                axis.axhline(spread["mean"].iloc[0], color=colour, linestyle="--", label=label)
+                continue
+            style = ":s" if teacher == "uniform" else "-o"
+            axis.plot(spread.index, spread["mean"], style, color=colour, label=label, markersize=5)
             axis.fill_between(spread.index, spread["min"], spread["max"], color=colour, alpha=0.2, linewidth=0)
-        axis.set(title=_title(of), xlabel="temperature T", xticks=sorted(of["temperature"].unique()))
+        ticks = of.loc[of["teacher"] != "none", "temperature"]
+        axis.set(title=_title(of), xlabel="temperature T", xticks=sorted(ticks.unique()))
         axis.legend(title="teacher", fontsize="small", title_fontsize="small")
     axes[0].set_ylabel("single-layer student's\ntest accuracy [%]")
     return figure

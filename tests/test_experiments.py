@@ -181,7 +181,11 @@ def test_the_runs_of_section_5():
         ("equal", "small"),
         ("equal", "large"),
         ("4096x50", "large"),
+        ("uniform", "uniform"),
+        ("none", "none"),
     }
+    (alone,) = [r.protocol for r in baseline if r.teacher.teacher == "none"]
+    assert alone.alpha == 0 and {r.protocol.alpha for r in baseline if r.protocol is not alone} == {0.99}
 
 
 def test_a_reduced_profile_keeps_the_steps_of_an_epoch():
