@@ -508,7 +508,11 @@ def spectrum(table: pd.DataFrame, datasets: list[str]) -> Figure:
     """
     datasets = _recorded(table, datasets)
     figure, axes = plt.subplots(len(datasets), 2, figsize=(8.5, 3.5 * len(datasets)), squeeze=False, sharey="row")
-    names = {"entropy": "mean entropy at T = 9 [nats]", "variance": "column-wise variance of similarity labels"}
+    table = table.assign(variance=1000 * table["variance"])
+    names = {
+        "entropy": "mean entropy at T = 9 [nats]",
+        "variance": "column-wise variance of\nsimilarity labels [1/1000]",
+    }
     for row, dataset in zip(axes, datasets, strict=True):
         of = table[table["dataset"] == dataset]
         for axis, (value, name) in zip(row, names.items(), strict=True):
@@ -546,7 +550,8 @@ def entropy_lines(table: pd.DataFrame, datasets: list[str]) -> Figure:
         titles.append(_title(of).replace(" (", "\n(") if len(of) else f"{TITLES[dataset]}\n{NOT_YET}")
         for point in of.itertuples():
             label, marker, colour = SPECTRUM[point.training, point.teacher]
-            axis.plot(point.entropy, height, marker, color=colour, markersize=11, label=label if height == 0 else None)
+            label = None if label in axis.get_legend_handles_labels()[1] else label
+            axis.plot(point.entropy, height, marker, color=colour, markersize=11, linestyle="none", label=label)
     for value, name in ((0.0, "one-hot"), (np.log(10), "uniform: ln 10")):
         axis.axvline(value, color="0.5", linestyle="--", linewidth=1)
         axis.annotate(name, (value, len(datasets) - 0.5), ha="center", va="bottom", fontsize="small", color="0.4")
@@ -591,6 +596,17 @@ def baseline_students(table: pd.DataFrame, datasets: list[str]) -> Figure:
     return figure
 
 
+def baseline_table(table: pd.DataFrame, value: str, caption: str, name: str) -> Table:
+    """Single-layer students' accuracies in percent by teacher and temperature; hard labels alone have none."""
+    table = table.assign(teacher=[_teacher(*pair)[0] for pair in zip(table["training"], table["teacher"], strict=True)])
+    alone = table["teacher"] == CONTROLS["none"]
+    temperatures = sorted(table.loc[~alone, "temperature"].unique())
+    spread = [table[alone].assign(temperature=t) for t in temperatures]
+    return pivoted(
+        pd.concat([table[~alone], *spread]), ["data", "teacher"], "temperature", value, 100, "{:.1f}", caption, name
+    )
+
+
 def pivoted(
     table: pd.DataFrame, index: list[str], columns: str, value: str, scale: float, form: str, caption: str, name: str
 ) -> Table:
@@ -598,6 +614,7 @@ def pivoted(
     keys = [k for k in index if k != "data"]
     table = table.assign(data=[_title(table.iloc[[n]]) for n in range(len(table))])
     order = {column: table[column].drop_duplicates() for column in ["data", *keys]}
+    order |= {column: sorted(of) for column, of in order.items() if pd.api.types.is_numeric_dtype(of)}
     wide = scale * table.pivot_table(index=["data", *keys], columns=columns, values=value)
     wide = wide.reindex([k for k in itertools.product(*order.values()) if k in wide.index])
     cells = wide.map(lambda cell: "–" if pd.isna(cell) else form.format(cell)).reset_index()
