@@ -405,7 +405,7 @@ class Study:
                     )
                     for t in [*equal, *more]
                     for selection in SELECTIONS
-                    for examples in self.full.examples(dataset)
+                    for examples in self.full.numbers(dataset)
                 ]
             case "sweet_spot" | "baseline":
                 teachers, at, more = self.runs_of(dataset, seed, "sweep"), (TABLE_TEMPERATURE,), []

@@ -145,6 +145,7 @@ class Profile:
     eval_size: dict[str, int | None]  # validation images, and test images; None: all
     teacher_epochs: dict[str, int]
     student_epochs: dict[str, int]
+    examples: dict[str, tuple[int, ...]]  # a class, Figure 4; numbers that the transfer set does not have are left out
     sweep: dict[str, tuple[int, ...]]  # batch sizes (at full scale) of section 5
     sweep_epochs: dict[str, int]
     precision: dict[str, str]  # of teachers
@@ -160,10 +161,10 @@ class Profile:
         size = self.train_size[dataset] or FULL_SIZE[dataset]
         return self.student_epochs[dataset] * -(-size // self.batch_size(dataset, STUDENT_BATCH[dataset]))
 
-    def examples(self, dataset: str) -> list[int]:
+    def numbers(self, dataset: str) -> list[int]:
         """Figure 4's examples a class, as far as the transfer set has them."""
         size = self.train_size[dataset] or FULL_SIZE[dataset]
-        return [n for n in EXAMPLES if 10 * n <= size]
+        return [n for n in self.examples[dataset] if 10 * n <= size]
 
 
 def _all(value: object) -> dict:
@@ -179,6 +180,7 @@ PROFILES = {
         eval_size=_all(None),
         teacher_epochs={"mnist": 10, "fashion_mnist": 10, "cifar10": 30, "digits": 30},
         student_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 10, "digits": 60},
+        examples=_all(EXAMPLES),
         sweep=_all(_MNIST_SWEEP) | {"cifar10": (256, 1024, 4096, 8192), "digits": (32, 128, 512)},
         sweep_epochs=_all(50) | {"cifar10": 30},
         precision=_all("float32") | {"cifar10": "bfloat16"},
@@ -191,6 +193,7 @@ PROFILES = {
         eval_size=_all(2_000) | {"digits": None},
         teacher_epochs={"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "digits": 30},
         student_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 6, "digits": 60},
+        examples=_all(EXAMPLES) | {"cifar10": (5, 20, 50, 200)},
         sweep=_all((256, 1024, 4096, 8192))
         | {"mnist": (256, 4096, 8192), "cifar10": (256, 4096), "digits": (32, 128, 512)},
         sweep_epochs={"mnist": 50, "fashion_mnist": 20, "cifar10": 10, "digits": 50},
@@ -204,6 +207,7 @@ PROFILES = {
         eval_size=_all(1_000) | {"digits": None},
         teacher_epochs={"mnist": 3, "fashion_mnist": 3, "cifar10": 2, "digits": 20},
         student_epochs={"mnist": 3, "fashion_mnist": 3, "cifar10": 2, "digits": 40},
+        examples=_all(EXAMPLES),
         sweep=_all((256, 1024, 4096)) | {"digits": (32, 128, 512)},
         sweep_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 2, "digits": 20},
         precision=_all("float32"),
