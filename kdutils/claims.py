@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from kdutils import published
+from kdutils.protocols import TEACHER_BATCH
 
 DATASETS = ("mnist", "fashion_mnist", "cifar10")  # the data sets that the paper's claims are about
 
@@ -229,8 +230,15 @@ def _entropy_control(table: pd.DataFrame, dataset: str) -> dict | None:
     return {"verdict": verdict, "interval": with_batch, "unit": "rank correlation with batch size", "detail": detail}
 
 
+def _retrained(table: pd.DataFrame) -> list[tuple]:
+    """The large teacher's retrainings in the table: those at more than the usual batch size."""
+    cells = _cells(table)
+    usual = TEACHER_BATCH[table["dataset"].iloc[0]]
+    return sorted({(t, "large") for t in cells.loc[cells["batch"] > usual, "training"]})
+
+
 def _retrained_spread(table: pd.DataFrame, dataset: str) -> dict | None:
-    retrained = sorted({(t, "large") for t in _cells(table)["training"]})
+    retrained = _retrained(table)
     gaps = [_difference(table, ["seed", "split"], "ratio_all_triples", one, LARGE) for one in retrained]
     gaps = [g for g in gaps if len(g)]
     if not gaps:
@@ -243,13 +251,13 @@ def _retrained_spread(table: pd.DataFrame, dataset: str) -> dict | None:
 
 
 def _retrained_examples(table: pd.DataFrame, dataset: str) -> dict | None:
-    retrained = sorted({(t, "large") for t in _cells(table)["training"]})
+    retrained = _retrained(table)
     wanted = _stated("examples_per_class_improvement", "mnist")
     return _ratio(table, LARGE, retrained[0], wanted) if retrained else None
 
 
 def _retrained_baseline(table: pd.DataFrame, dataset: str) -> dict | None:
-    retrained = sorted({(t, "large") for t in _cells(table)["training"]})
+    retrained = _retrained(table)
     if not retrained:
         return None
     gaps = 100 * _difference(table, ["seed", "temperature"], "accuracy", retrained[0], LARGE)

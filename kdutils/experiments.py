@@ -34,6 +34,7 @@ from kdutils.protocols import (
     RETRAINED,
     STUDENT_BATCH,
     TABLE_TEMPERATURE,
+    TEACHER_BATCH,
     TEACHERS,
     TEMPERATURES,
     UNIFORM,
@@ -130,7 +131,8 @@ class TeacherRun:
 
 @functools.cache
 def _every_retraining(dataset: str) -> tuple[Training, ...]:
-    return tuple(t for profile in PROFILES.values() for t in retrained(profile, dataset))
+    usual = (Training(TEACHER_BATCH[dataset], profile.sweep_epochs[dataset]) for profile in PROFILES.values())
+    return (*usual, *(t for profile in PROFILES.values() for t in retrained(profile, dataset)))
 
 
 @dataclass(frozen=True)
@@ -375,7 +377,9 @@ class Study:
             case "sweep":
                 return [cell(how) for how in sweep(self.full, dataset)]
             case "retrained":
-                return [equal[1], *map(cell, retrained(self.full, dataset))]
+                # Beside them the usual batch size for as many epochs, so that the batch size alone differs.
+                usual = Training(TEACHER_BATCH[dataset], self.full.sweep_epochs[dataset])
+                return [equal[1], *map(cell, dict.fromkeys([usual, *retrained(self.full, dataset)]))]
             case "missing_class":
                 return [
                     StudentRun(t, self.student(t, missing_class=missing, temperature=temperature), "missing_class")
@@ -428,7 +432,7 @@ class Study:
         "capacity"
             Table 7's networks of a data set, from the single layer to the large teacher, trained alike: Figures 2 and 10
         "sweep", "retrained"
-            the large teacher at each batch size and number of epochs of section 5: Figure 6; the two of Figures 7-8
+            the large teacher at each batch size and number of epochs of section 5: Figure 6; those of Figure 7
         "missing_class", "spectrum"
             students that lack a class: Tables 4-6 (10 classes x all temperatures for every teacher); Figure 2 (at T = 9,
             from the group "capacity", and by label smoothing)

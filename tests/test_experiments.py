@@ -174,7 +174,7 @@ def test_the_runs_of_section_5():
     cells = {(r.protocol.batch_size, r.epochs) for r in study.runs("sweep")}
     assert {(size, 50) for size in (256, 512, 1024, 2048, 4096, 8192)} | {(8192, 40)} <= cells
     assert {r.teacher for r in study.runs("sweep")} == {"large"}
-    assert [r.training for r in study.runs("retrained")] == ["equal", "4096x50", "8192x40"]
+    assert [r.training for r in study.runs("retrained")] == ["equal", "256x50", "4096x50", "8192x40"]
     baseline = study.runs("baseline")
     assert {r.protocol.role for r in baseline} == {"student-baseline"}
     assert {(r.teacher.training, r.teacher.teacher) for r in baseline} == {

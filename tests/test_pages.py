@@ -1,0 +1,124 @@
+"""Every notebook, executed at profile smoke on the digits: the numbers that a reader sees, against bounds that would fail
+if the effect were absent. That the bound of the unseen class fails for a uniform teacher is shown in test_fleet.py."""
+
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import papermill
+import pytest
+from conftest import ROOT
+
+from kdutils.claims import CLAIMS
+from kdutils.experiments import GROUPS, Study
+
+
+@pytest.fixture(scope="module")
+def everything(smoke_study: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """All that the book asks for at profile smoke, recorded (about a minute and a half beyond `smoke_study`)."""
+    results = tmp_path_factory.mktemp("everything")
+    shutil.copytree(smoke_study.results, results, dirs_exist_ok=True)
+    study = Study("smoke", ["digits"], compute="missing", device="cpu", results=results)
+    for group in GROUPS:
+        study.ensure(group)
+    return study
+
+
+@pytest.fixture
+def page(everything: Study, tmp_path: Path):
+    """A function from a notebook's name to its tables by name, as displayed, with numbers as numbers."""
+
+    def execute(name: str) -> dict[str, pd.DataFrame]:
+        parameters = {"profile": "smoke", "datasets": ["digits"], "results": str(everything.results)}
+        executed = papermill.execute_notebook(
+            ROOT / "notebooks" / f"{name}.ipynb", tmp_path / f"{name}.ipynb", parameters, cwd=ROOT / "notebooks",
+            progress_bar=False, kernel_name="python3",
+        )  # fmt: skip
+        nbformat.validate(executed)
+        return {found[0]: found[1] for cell in executed.cells for found in tables(cell)}
+
+    return execute
+
+
+def tables(cell) -> list[tuple[str, pd.DataFrame]]:
+    found = []
+    for output in cell.get("outputs", []):
+        text = "".join(output.get("data", {}).get("text/markdown", ""))
+        for name, body in re.findall(r":name: (\S+)\n\n(.*?)\n```", text, re.DOTALL):
+            rows = [[c.strip() for c in line.strip("|").split("|")] for line in body.splitlines()]
+            frame = pd.DataFrame(rows[2:], columns=rows[0])
+            found.append((name, frame.map(number)))
+    return found
+
+
+def number(cell: str) -> object:
+    try:
+        return float(cell.replace("%", ""))
+    except ValueError:
+        return cell
+
+
+def test_introduction(page) -> None:
+    found = page("01_introduction")
+    spectrum = found["spectrum"].set_index("teacher")["accuracy_missing"]
+    assert spectrum["label smoothing"] <= 0.02, "smoothed labels say nothing of a class"
+    assert spectrum["small teacher"] >= spectrum["label smoothing"] + 0.30
+    assert spectrum["small teacher"] >= spectrum["large teacher"] + 0.30
+    assert found["sweep-accuracy"]["batch"].tolist() == [32, 128, 512]
+
+
+def test_related_work(page) -> None:
+    confidence = page("02_related_work")["confidence"].set_index("teacher").drop(columns="data").astype(float)
+    steps = confidence.diff(axis=1).iloc[:, 1:]
+    assert (steps < 0).to_numpy().all(), "confidence falls with T"
+    assert (steps.iloc[:, 0] < 3 * steps.iloc[:, -2]).all(), "and not evenly: from 3 to 6 much more than from 12 to 15"
+
+
+def test_response_based_techniques(page) -> None:
+    found = page("03_response_based_techniques")
+    assert found["smoothing"].loc[0, "6"] == found["smoothing"].loc[1, "6"] == 0.46
+    difference = found["identities"].iloc[0]
+    assert difference["value"] == pytest.approx(difference["value "], abs=1e-6)
+
+
+def test_similarity_information(page) -> None:
+    summary = page("04_1_similarity_information")["missing-summary"].set_index("teacher")["ours, equal, missing class"]
+    assert summary["small"] >= summary["large"] + 30
+
+
+def test_one_example_many_classes(page) -> None:
+    found = page("04_2_one_example_many_classes")
+    table = found["few-examples"].set_index(["teacher", "selection"]).drop(columns="data").astype(float)
+    assert (table.loc["small"].mean(axis=1) > table.loc["large"].mean(axis=1) + 1).all(), "for every selection"
+    assert (table["100"] > table["5"] + 3).all(), "more examples, more accuracy"
+    assert {"highest", "lowest", "random"} == set(found["examples-ratio"]["selection"])
+
+
+def test_penultimate_layer(page) -> None:
+    table = page("04_3_penultimate_layer")["scatter"]
+    column = "{}, mean of all 120 triples"
+    assert (table[column.format("small")].astype(float) > table[column.format("large")].astype(float) + 0.02).all()
+
+
+def test_similarity_rich_inculcation(page) -> None:
+    found = page("05_similarity_rich_inculcation")
+    entropy = found["sweep-entropy"].set_index("batch").drop(columns="data").astype(float)
+    assert entropy.loc[512, "20"] > entropy.loc[32, "20"] + 0.2, "larger batches, more entropy"
+    assert entropy.loc[512, "1"] > entropy.loc[512, "20"] + 0.02, "more epochs, less"
+    baseline = found["baseline"].set_index("teacher")
+    assert {"uniform response", "hard labels alone", "small teacher", "large teacher"} < set(baseline.index)
+    assert baseline.loc["hard labels alone", ["3", "20"]].nunique() == 1
+
+
+def test_summary(page) -> None:
+    networks = page("06_summary")["networks"]
+    assert len(networks) == 12 and (networks["published"] == networks["ours"]).all()
+
+
+def test_verdict(page) -> None:
+    found = page("07_verdict")
+    verdicts = found["verdicts-all"]
+    assert len(verdicts) == len(CLAIMS) == len(found["tests"])
+    assert verdicts["verdict"].str.startswith(("**reproduced**", "**partly**", "**not reproduced**")).all()
