@@ -52,7 +52,7 @@ def test_list_names_everything(bare, call):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "tabel4"], "unknown table or figure 'tabel4' (did you mean 'table4'?); allowed: table1, "),
+        (["run", "tabel4"], "unknown table or figure 'tabel4' (did you mean 'table4'?); allowed: fig1, "),
         (["run", "table4", "fig33"], "unknown table or figure 'fig33' (did you mean 'fig3'?)"),
         (["run", "table4", "all"], "unknown table or figure 'all'"),
         (["run", "table4", "--profile", "somke"], "unknown profile 'somke' (did you mean 'smoke'?)"),
@@ -106,7 +106,7 @@ def test_run_does_nothing_twice(smoke_study, call, monkeypatch):
     arguments = ["--profile", "smoke", "--datasets", "digits", "--device", "cpu", "--results", smoke_study.results]
     code, out, _ = call("run", "table4", "fig3", "table1", *arguments)
     assert code == 0
-    assert "table4: 60 rows recorded" in out and "fig3: 18 rows recorded" in out
+    assert "table4: 60 runs recorded" in out and "fig3: 2 runs recorded" in out
     assert "table1: exact, nothing to run" in out
     assert {path.name: path.read_bytes() for path in Path(smoke_study.results).glob("*.csv")} == before
 
@@ -122,7 +122,7 @@ def test_absent_data_of_the_last_dataset_show_before_the_first_one_trains(tmp_pa
 
     read = data._official
     monkeypatch.setattr(data, "_official", official)
-    monkeypatch.setattr("kdutils.experiments.train_teacher", train)
+    monkeypatch.setattr("kdutils.running.train_teacher", train)
     where = ["--profile", "smoke", "--datasets", "digits", "fashion_mnist", "--results", tmp_path]
     code, _, err = call("run", "table4", "table5", *where)
     assert code == 2 and err == "error: fashion_mnist is not complete\n"
@@ -136,10 +136,10 @@ def test_help_is_no_mistake(call):
 def test_a_run_that_diverges_exits_with_one(tmp_path, call, monkeypatch):
     from kdutils.experiments import Study
 
-    def diverge(self):
+    def diverge(self, group):
         raise FloatingPointError("teacher 0123 diverged in epoch 1")
 
-    monkeypatch.setattr(Study, "missing_class", diverge)
+    monkeypatch.setattr(Study, "ensure", diverge)
     assert call("run", "table4", "--profile", "smoke", "--datasets", "digits", "--results", tmp_path) == (
         1,
         "",

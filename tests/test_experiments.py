@@ -250,7 +250,7 @@ def test_never_runs_and_makes_nothing(tiny, nothing_runs):
 def test_what_is_recorded_is_not_run_again(smoke_study, nothing_runs):
     before = {path.name: path.read_bytes() for path in Path(smoke_study.results).glob("*.csv")}
     again = Study("smoke", ["digits"], compute="missing", device="cpu", results=smoke_study.results)
-    assert len(again.missing_class()) == 60 and len(again.response()) == 18 and len(again.soft_labels()) == 100
+    assert len(again.missing_class()) == 60 and len(again.response()) == 36 and len(again.soft_labels()) == 100
     assert {path.name: path.read_bytes() for path in Path(smoke_study.results).glob("*.csv")} == before
     assert again.missing("missing_class") == again.missing("teachers") == []
 
