@@ -302,7 +302,9 @@ class Study:
             The records that are shown; if it is empty the line says that nothing has been run yet.
         """
         datasets = [d for d in self.datasets if d in ARTEFACTS[artefact].datasets]
-        command = f"`python -m kdutils run {artefact} --profile {self.profile} --datasets {' '.join(datasets)}`"
+        shown = table["profile"].unique()
+        profile = shown[0] if len(shown) == 1 else self.profile
+        command = f"`python -m kdutils run {artefact} --profile {profile} --datasets {' '.join(datasets)}`"
         if table.empty:
             return f"*Not yet run at profile {self.profile} for {', '.join(datasets)}.* To run it: {command}"
         runs = self.runs_made()

@@ -700,15 +700,20 @@ def verdict_table(verdicts: pd.DataFrame, caption: str, name: str) -> Table:
         claim = f"{statement} ({of['section'].iloc[0]})"
         done = of[of["verdict"] != NOT_YET]
         for v in done.itertuples():
-            estimate = f"{v.estimate:+.2f} {v.unit}"
-            if pd.notna(v.low):
-                estimate += f" [{v.low:+.2f}, {v.high:+.2f}]"
+            estimate = _estimate(v)
             verdict = f"**{v.verdict}**" + _reservation(v)
             rows.append([claim, TITLES[v.dataset], verdict, f"{estimate} ({v.what})", v.seeds, v.detail])
         waiting = [TITLES[d] for d in of["dataset"] if d not in set(done["dataset"])]
         if waiting:
             rows.append([claim, ", ".join(waiting), NOT_YET, "", "", ""])
     return Table(pd.DataFrame(rows, columns=["claim", "data", "verdict", "estimate", "seeds", "detail"]), caption, name)
+
+
+def _estimate(verdict: object) -> str:
+    """A verdict's estimate with its unit, and its interval where there is one; differences have a sign."""
+    form = "{:.2f}" if verdict.unit == "times" else "{:+.2f}"
+    interval = "" if pd.isna(verdict.low) else f" [{form}, {form}]".format(verdict.low, verdict.high)
+    return f"{form.format(verdict.estimate)} {verdict.unit}{interval}"
 
 
 def _reservation(verdict: object) -> str:
@@ -725,10 +730,7 @@ def verdict_matrix(verdicts: pd.DataFrame) -> Table:
             cell = f"**{v.verdict}**"
             if pd.notna(v.estimate):
                 cell += _reservation(v)
-                cell += f": {v.estimate:+.2f} {v.unit}"
-                cell += (
-                    f" [{v.low:+.2f}, {v.high:+.2f}]" if pd.notna(v.low) else f", {v.seeds} seed{'s' * (v.seeds > 1)}"
-                )
+                cell += f": {_estimate(v)}" + (f", {v.seeds} seed{'s' * (v.seeds > 1)}" if pd.isna(v.low) else "")
             row[TITLES[v.dataset]] = cell
         rows.append(row)
     return Table(pd.DataFrame(rows).fillna("–"), "Verdicts, with the estimate that decides", "verdicts")
