@@ -117,23 +117,6 @@ class TeacherRun:
     def key(self) -> str:
         return key(self.protocol) if self.protocol else UNIFORM
 
-    @property
-    def tables(self) -> tuple[str, ...]:
-        """The tables of records that it has rows in."""
-        if self.protocol is None:
-            return ()
-        how = trainings(PROFILES["paper"], self.dataset)
-        # A cell of the sweep and the networks of other capacities are asked for their response alone.
-        if self.training not in how and self.training not in map(str, _every_retraining(self.dataset)):
-            return ("response",)
-        return tuple(t for t in TEACHER_TABLES if t != "soft_labels" or self.dataset in ("mnist", "digits"))
-
-
-@functools.cache
-def _every_retraining(dataset: str) -> tuple[Training, ...]:
-    usual = (Training(TEACHER_BATCH[dataset], profile.sweep_epochs[dataset]) for profile in PROFILES.values())
-    return (*usual, *(t for profile in PROFILES.values() for t in retrained(profile, dataset)))
-
 
 @dataclass(frozen=True)
 class StudentRun:
@@ -379,9 +362,8 @@ class Study:
             case "sweep":
                 return [cell(how) for how in sweep(self.full, dataset)]
             case "retrained":
-                # Beside them the usual batch size for as many epochs, so that the batch size alone differs.
-                usual = Training(TEACHER_BATCH[dataset], self.full.sweep_epochs[dataset])
-                return [equal[1], *map(cell, dict.fromkeys([usual, *retrained(self.full, dataset)]))]
+                # The usual batch size for as many epochs beside them, so that the batch size alone differs.
+                return [equal[1], *map(cell, dict.fromkeys([self._usual(dataset), *retrained(self.full, dataset)]))]
             case "missing_class":
                 return [
                     StudentRun(t, self.student(t, missing_class=missing, temperature=temperature), "missing_class")
@@ -499,11 +481,23 @@ class Study:
             have[name] = set(table.loc[table["profile"] == self.profile, columns].itertuples(index=False, name=None))
         return have
 
-    @staticmethod
-    def _lacks(run: TeacherRun | StudentRun, have: dict[str, set[tuple]]) -> bool:
+    def tables_of(self, run: TeacherRun) -> tuple[str, ...]:
+        """The tables of records that a teacher has rows in: its response, and more where a figure asks for it."""
+        if run.protocol is None:
+            return ()
+        retrainings = {str(how) for how in (self._usual(run.dataset), *retrained(self.full, run.dataset))}
+        if run.training not in trainings(PROFILES["paper"], run.dataset) and run.training not in retrainings:
+            return ("response",)
+        return tuple(t for t in TEACHER_TABLES if t != "soft_labels" or run.dataset in ("mnist", "digits"))
+
+    def _usual(self, dataset: str) -> Training:
+        """The usual batch size for as many epochs as the sweep has."""
+        return Training(TEACHER_BATCH[dataset], self.full.sweep_epochs[dataset])
+
+    def _lacks(self, run: TeacherRun | StudentRun, have: dict[str, set[tuple]]) -> bool:
         if isinstance(run, StudentRun):
             return run.identity[1:] not in have[run.table]
-        return any((run.training, run.teacher, run.key, run.epochs) not in have[name] for name in run.tables)
+        return any((run.training, run.teacher, run.key, run.epochs) not in have[name] for name in self.tables_of(run))
 
     # ---------------------------------------------------------------- what is run
 
@@ -575,8 +569,8 @@ class Study:
                 self.measure_teacher(run, load_response(run.protocol, run.epochs))
 
     def measure_teacher(self, run: TeacherRun, found: Response) -> None:
-        """Record one teacher's response: in "response", and in what else `run.tables` names."""
-        identity = {"profile": self.profile, **run.identity, "run": run.key}
+        """Record one teacher's response: in "response", and in what else `tables_of` names."""
+        identity, tables = {"profile": self.profile, **run.identity, "run": run.key}, self.tables_of(run)
         sets = load_splits(run.protocol, self.root)
         labels = {split: s.labels for split, s in sets.items()}
         rows = []
@@ -595,11 +589,11 @@ class Study:
                     **response.response_variance(response.soft_labels(logits, temperature), y),
                 }
             )
-        if "soft_labels" in run.tables:
+        if "soft_labels" in tables:
             self._record_examples(run, identity, found.test, sets["test"])
-        if "scatter" in run.tables:
+        if "scatter" in tables:
             self._record_projection(run, identity, found, labels)
-        if "history" in run.tables:
+        if "history" in tables:
             self._record_history(run, identity, labels)
         self._record_run(run)
         records.add("response", rows, self.results)
