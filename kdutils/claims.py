@@ -1,7 +1,7 @@
 """Each of the paper's claims as a test that was fixed before its evidence was recorded, and the verdict it gives.
 
-A claim about capacity is decided on equally trained teachers only. With three seeds or more its intervals are paired t intervals over
-seeds; with fewer there is no interval, the verdict rests on the estimate and says so.
+A claim about capacity is decided on equally trained teachers only. With three seeds or more its intervals are paired t
+intervals over seeds; with fewer there is no interval, the verdict rests on the estimate and says so.
 """
 
 from collections.abc import Callable

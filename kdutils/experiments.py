@@ -223,7 +223,7 @@ class Study:
         return self.table("response", group)
 
     def history(self) -> pd.DataFrame:
-        """Each teacher after each epoch: training loss, accuracies, and entropy and confidence at T = 9 on the test set."""
+        """Each teacher after each epoch: loss, accuracies, and entropy and confidence at T = 9 on the test set."""
         return self.table("history", "teachers")
 
     def soft_labels(self) -> pd.DataFrame:
@@ -311,8 +311,8 @@ class Study:
     def table(self, name: str, group: str) -> pd.DataFrame:
         """The records of one table that belong to a group of runs, run first where that was asked for.
 
-        Where nothing is to be run and profile `paper` is not recorded in full for a data set, `cpu` stands in if it has more;
-        the column `profile` says which is shown.
+        Where nothing is to be run and profile `paper` is not recorded in full for a data set, `cpu` stands in if it has
+        more; the column `profile` says which is shown.
         """
         if self.compute != "never":
             self.ensure(group)
@@ -430,7 +430,7 @@ class Study:
         return [run for dataset in self.datasets for seed in seeds for run in self.runs_of(dataset, seed, group)]
 
     def chosen(self, dataset: str) -> list[Training]:
-        """The training of Figure 9's retrained large teacher: the paper's for MNIST, else the sweep's best, if it is known.
+        """The training of Figure 9's retrained large teacher: the paper's for MNIST, else the sweep's best, if known.
 
         Best: the highest final validation accuracy of a single-layer student at T = 9, mean over seeds. Equal ones go by
         fewer epochs, then by the smaller batch.
@@ -450,7 +450,7 @@ class Study:
     def student(
         self, teacher: TeacherRun, *, temperature: float = TABLE_TEMPERATURE, **fields: object
     ) -> StudentProtocol:
-        """The protocol of one student of `teacher`, at this study's profile; `fields` take the place of its defaults."""
+        """The protocol of one student of `teacher`, at this study's profile; `fields` replace its defaults."""
         dataset = teacher.dataset
         usual = {
             "dataset": dataset,

@@ -8,8 +8,9 @@ fleet it rides in, beyond the rounding of differently shaped matrix products.
 
 Two back ends, one meaning. On a GPU, and for the digits everywhere, the members are stacked: activations are
 (E, B, H, W, C), a convolution is a patch matrix times a weight matrix, batched over members, and where members share
-their minibatches the first convolution's patches are shared by all. On a CPU larger images are left to `distil_one`, one member after another: there the stacked form, grouped convolutions and a
-compiled stack were all slower than its channels-last loop on one thread, with one process for each core.
+their minibatches the first convolution's patches are shared by all. On a CPU larger images are
+left to `distil_one`, one member after another: there the stacked form, grouped convolutions and a compiled stack were all
+slower than its channels-last loop on one thread, with one process for each core.
 """
 
 import itertools

@@ -81,8 +81,8 @@ def load(name: str, results: str | Path = "") -> pd.DataFrame:
     Parameters
     ----------
     name : str
-        One of `IDENTITY`: "missing_class", "response", "history", "soft_labels", …, "runs". Accuracies are fractions in [0, 1], entropies
-        nats, `seconds` wall-clock.
+        One of `IDENTITY`: "missing_class", "response", "history", "soft_labels", …, "runs". Accuracies are fractions in
+        [0, 1], entropies         nats, `seconds` wall-clock.
     results : path, optional
         The folder; by default the book's.
 

@@ -138,7 +138,8 @@ def train_teacher(
     """Train for `epochs` epochs, going on from the last one whose weights are stored.
 
     Each epoch's end is one atomic write of the checkpoint and, where `is_kept`, one of the response
-    (`load_response`); a kill loses the epoch in flight and nothing else. The same protocol on the same device gives the same numbers, killed or not.
+    (`load_response`); a kill loses the epoch in flight and nothing else. The same protocol on the same device gives the
+    same numbers, killed or not.
 
     Parameters
     ----------
