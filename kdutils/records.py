@@ -82,7 +82,7 @@ def load(name: str, results: str | Path = "") -> pd.DataFrame:
     ----------
     name : str
         One of `IDENTITY`: "missing_class", "response", "history", "soft_labels", …, "runs". Accuracies are fractions in
-        [0, 1], entropies         nats, `seconds` wall-clock.
+        [0, 1], entropies nats, `seconds` wall-clock.
     results : path, optional
         The folder; by default the book's.
 
