@@ -88,22 +88,54 @@ def examples_ratio(table: pd.DataFrame, slow: tuple, fast: tuple, most: float = 
         `seed`, `selection`, `examples` (n), `ratio` and `bound`: "" or "at least" or "at most".
     """
     rows = []
+    for seed, selection, given, wanted in _curves(table, slow, fast):
+        for n, (ratio, bound) in _ratios(given, wanted, most).items():
+            rows.append({"seed": seed, "selection": selection, "examples": n, "ratio": ratio, "bound": bound})
+    return pd.DataFrame(rows, columns=["seed", "selection", "examples", "ratio", "bound"])
+
+
+def _curves(table: pd.DataFrame, slow: tuple, fast: tuple) -> list[tuple[int, str, pd.Series, pd.Series]]:
+    """For each seed and selection both teachers' highest validation accuracy by examples a class."""
+    found = []
     for (seed, selection), of in table.groupby(["seed", "selection"]):
         best = of.pivot_table(index="examples", columns=["training", "teacher"], values="validation_best")
-        if not {slow, fast} <= set(best):
+        if {slow, fast} <= set(best):
+            found.append((seed, selection, best[slow].dropna(), best[fast].dropna()))
+    return found
+
+
+def _ratios(slow: pd.Series, fast: pd.Series, most: float) -> dict[int, tuple[float, str]]:
+    """Ratio and bound at each number of examples of the fast teacher's student."""
+    sizes, reached = slow.index.to_numpy(float), np.maximum.accumulate(slow.to_numpy(float))
+    rises = np.append(True, reached[1:] > reached[:-1])  # between plateaus the interpolation has one answer
+    found = {}
+    for n, wanted in zip(fast.index, fast.to_numpy(float), strict=True):
+        if n * (1 if np.isinf(most) else most) > sizes[-1]:
             continue
-        reached = best[slow].dropna().cummax()
-        for n, wanted in best[fast].dropna().items():
-            if n * (1 if np.isinf(most) else most) > reached.index[-1]:
-                continue
-            needed, bound = reached.index[-1], "at least"
-            if wanted <= reached.iloc[0]:
-                needed, bound = reached.index[0], "at most"
-            elif wanted <= reached.iloc[-1]:
-                rises = ~reached.duplicated()  # between plateaus the interpolation has one answer
-                needed, bound = np.exp(np.interp(wanted, reached[rises], np.log(reached.index[rises]))), ""
-            rows.append({"seed": seed, "selection": selection, "examples": n, "ratio": needed / n, "bound": bound})
-    return pd.DataFrame(rows, columns=["seed", "selection", "examples", "ratio", "bound"])
+        needed, bound = sizes[-1], "at least"
+        if wanted <= reached[0]:
+            needed, bound = sizes[0], "at most"
+        elif wanted <= reached[-1]:
+            needed, bound = np.exp(np.interp(wanted, reached[rises], np.log(sizes[rises]))), ""
+        found[n] = (needed / n, bound)
+    return found
+
+
+def examples_ratio_interval(
+    table: pd.DataFrame, slow: tuple, fast: tuple, images: int, most: float = np.inf, draws: int = 1000
+) -> tuple[float, float]:
+    """95 % interval of the geometric mean of `examples_ratio`, for the finite number of validation images.
+
+    Each accuracy is drawn anew as that of so many independent images, `draws` times, and the ratios are read off again
+    (a parametric bootstrap with a fixed seed). What another training seed would change is not in it.
+    """
+    generator, curves = np.random.default_rng(0), _curves(table, slow, fast)
+    again = lambda curve: pd.Series(generator.binomial(images, curve) / images, curve.index)
+    means = []
+    for _ in range(draws):
+        ratios = [r for _, _, a, b in curves for r, _ in _ratios(again(a), again(b), most).values()]
+        means.append(np.exp(np.mean(np.log(ratios))) if ratios else np.nan)
+    return tuple(np.nanpercentile(means, [2.5, 97.5])) if curves else (np.nan, np.nan)
 
 
 ENTROPY_SHARE = 1.0  # of the temperatures at which the small teacher's mean entropy must be above the large one's

@@ -107,6 +107,7 @@ def key(protocol: Protocol) -> str:
 
 
 FULL_SIZE = {"mnist": 55_000, "fashion_mnist": 55_000, "cifar10": 45_000, "digits": 1_257}
+VALIDATION_SIZE = {"mnist": 5_000, "fashion_mnist": 5_000, "cifar10": 5_000, "digits": 180}
 TEACHER_BATCH = {"mnist": 256, "fashion_mnist": 256, "cifar10": 256, "digits": 32}
 TEACHER_RATE = {"mnist": 1e-3, "fashion_mnist": 1e-3, "cifar10": 1e-4, "digits": 1e-3}
 STUDENT_BATCH = {"mnist": 64, "fashion_mnist": 64, "cifar10": 64, "digits": 16}
@@ -155,6 +156,10 @@ class Profile:
         """The batch size that stands for `full` at this profile's number of images."""
         size = self.train_size[dataset]
         return full if size is None else max(1, round(full * size / FULL_SIZE[dataset]))
+
+    def validation_images(self, dataset: str) -> int:
+        """How many validation images an accuracy is measured on."""
+        return self.eval_size[dataset] or VALIDATION_SIZE[dataset]
 
     def steps(self, dataset: str) -> int:
         """Optimiser steps of a student on the whole transfer set, hence of one on any number of examples."""

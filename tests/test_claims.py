@@ -264,6 +264,14 @@ def test_examples_ratio_decides_at_half_of_the_published(times, verdict):
     assert row["verdict"] == verdict and row["estimate"] == pytest.approx(times, rel=0.05) and row["unit"] == "times"
 
 
+def test_the_interval_of_a_ratio_holds_it_and_narrows_with_more_images():
+    table = few_examples({SMALL: LINE, LARGE: shifted(3)})
+    low, high = claims.examples_ratio_interval(table, LARGE, SMALL, 2_000, most=3, draws=300)
+    nearer = claims.examples_ratio_interval(table, LARGE, SMALL, 200_000, most=3, draws=300)
+    assert low < 3 < high and low < nearer[0] < 3 < nearer[1] < high
+    assert nearer[1] - nearer[0] < (high - low) / 5
+
+
 def test_few_examples_gap():
     behind = dict(LINE) | {10: 0.49}
     assert decide("few-examples-gap", few_examples({SMALL: LINE, LARGE: shifted(2)}))["verdict"] == "reproduced"

@@ -571,3 +571,11 @@ def test_file_without_permission_to_read(mnist, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="Permission denied; make it readable") as error:
         load_dataset("mnist", "train", tmp_path)
     assert "train-images-idx3-ubyte" in one_line(error)
+
+
+def test_the_protocols_know_how_many_images_there_are(real_data):
+    from kdutils.protocols import FULL_SIZE, VALIDATION_SIZE
+
+    for name in FULL_SIZE:
+        assert len(load_dataset(name, "train", real_data)) == FULL_SIZE[name]
+        assert len(load_dataset(name, "validation", real_data)) == VALIDATION_SIZE[name]
