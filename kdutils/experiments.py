@@ -275,7 +275,7 @@ class Study:
         return claims.verdicts(load, tuple(self.datasets))
 
     def provenance(self, artefact: str, table: pd.DataFrame) -> str:
-        """One line of Markdown for below a table or figure: profile, seeds, hardware, dates and the command.
+        """Markdown for below a table or figure: profile, seeds, hardware, dates, the command, and what was reduced.
 
         Parameters
         ----------
@@ -306,7 +306,14 @@ class Study:
             *(f"{d} not yet run" for d in datasets if d not in set(table["dataset"])),
             command,
         ]
-        return f"*{' · '.join(parts[:-1])}* · {parts[-1]}"
+        reduced = [
+            f"{dataset}: {less}"
+            for profile, of in table.groupby("profile", sort=False)["dataset"]
+            for dataset in of.unique()
+            if profile != "paper" and (less := PROFILES[profile].reductions(dataset))
+        ]
+        line = f"*{' · '.join(parts[:-1])}* · {parts[-1]}"
+        return line + (f"\n\nReduced: {'; '.join(reduced)}." if reduced else "")
 
     def table(self, name: str, group: str) -> pd.DataFrame:
         """The records of one table that belong to a group of runs, run first where that was asked for.

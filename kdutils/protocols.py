@@ -157,6 +157,27 @@ class Profile:
         size = self.train_size[dataset]
         return full if size is None else max(1, round(full * size / FULL_SIZE[dataset]))
 
+    def reductions(self, dataset: str) -> str:
+        """What is less than at the full scale, in words; empty if nothing is."""
+        full, parts = PROFILES["paper"], []
+        if self.train_size[dataset]:
+            parts.append(f"{self.train_size[dataset]:,} training images")
+        if self.eval_size[dataset]:
+            parts.append(f"{self.eval_size[dataset]:,} of validation and of test")
+        for name, of in (
+            ("teachers' epochs", "teacher_epochs"),
+            ("students' epochs", "student_epochs"),
+            ("the sweep's epochs", "sweep_epochs"),
+        ):
+            mine, theirs = getattr(self, of)[dataset], getattr(full, of)[dataset]
+            parts += [f"{name} {mine} for {theirs}"] * (mine != theirs)
+        for name, of in (("T", "temperatures"), ("batch sizes", "sweep")):
+            mine, theirs = getattr(self, of)[dataset], getattr(full, of)[dataset]
+            parts += [f"{name} {', '.join(f'{v:g}' for v in mine)} alone"] * (mine != theirs)
+        if self.numbers(dataset) != full.numbers(dataset):
+            parts.append(f"{', '.join(map(str, self.numbers(dataset)))} examples a class")
+        return ", ".join(parts)
+
     def validation_images(self, dataset: str) -> int:
         """How many validation images an accuracy is measured on."""
         return self.eval_size[dataset] or VALIDATION_SIZE[dataset]
