@@ -326,8 +326,10 @@ def learning_curves(curves: pd.DataFrame, datasets: list[str], examples: tuple[i
             continue
         for n, style in zip((n for n in examples if n in set(of["examples"])), ("-", "--", ":"), strict=False):
             for teacher, line in of[of["examples"] == n].groupby("teacher", sort=False):
-                mean = 100 * line.groupby("step")["validation"].mean()
-                axis.plot(mean.index, mean, style, color=COLOURS[teacher], label=f"{teacher}, {n}", linewidth=1.5)
+                spread = 100 * line.groupby("step")["validation"].agg(["mean", "min", "max"])
+                colour = COLOURS[teacher]
+                axis.plot(spread.index, spread["mean"], style, color=colour, label=f"{teacher}, {n}", linewidth=1.5)
+                axis.fill_between(spread.index, spread["min"], spread["max"], color=colour, alpha=0.15, linewidth=0)
         axis.set(title=_title(of), xlabel="optimiser steps")
         axis.legend(title="teacher, examples a class", fontsize="x-small", title_fontsize="x-small")
     axes[0].set_ylabel("student's validation accuracy [%]")
@@ -360,8 +362,9 @@ def sweep_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
         for axis, (by, rows, title, legend) in zip(row, panels, strict=True):
             values = sorted(rows[by].unique())
             for value, colour in zip(values, sns.color_palette("viridis", len(values)), strict=True):
-                mean = rows[rows[by] == value].groupby("temperature")["entropy"].mean()
-                axis.plot(mean.index, mean, "-o", color=colour, markersize=4, label=f"{value}")
+                spread = rows[rows[by] == value].groupby("temperature")["entropy"].agg(["mean", "min", "max"])
+                axis.plot(spread.index, spread["mean"], "-o", color=colour, markersize=4, label=f"{value}")
+                axis.fill_between(spread.index, spread["min"], spread["max"], color=colour, alpha=0.2, linewidth=0)
             axis.axhline(np.log(10), color="0.5", linewidth=1, linestyle="--")
             axis.set(title=f"{_title(of)}\n{title}", xlabel="temperature T", ylim=(0, 2.45))
             axis.set_xticks(sorted(rows["temperature"].unique()))
@@ -482,11 +485,15 @@ SPECTRUM = {
 def spectrum_table(response: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFrame:
     """Each teacher's entropy and variance at T = 9 beside what its students know of a class they never saw.
 
+    `low` and `high` are the range of `accuracy_missing` over seeds.
+
     Label smoothing's numbers are exact: its response is Table 1's, the same for each image of a class.
     """
     at_nine = response[(response["split"] == "test") & (response["temperature"] == 9)]
     keys = ["dataset", "profile", "training", "teacher"]
     table = missing.groupby(keys, sort=False)[["accuracy_missing", "accuracy"]].mean()
+    per_seed = missing.groupby([*keys, "seed"])["accuracy_missing"].mean().groupby(keys)
+    table = table.assign(low=per_seed.min(), high=per_seed.max())
     measured = at_nine.groupby(keys)[["entropy", "column_normalised"]].mean()
     table = table.join(measured).rename(columns={"column_normalised": "variance"}).reset_index()
     smooth = np.full(10, 0.06)
@@ -498,6 +505,8 @@ def spectrum_table(response: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFram
 
 def spectrum(table: pd.DataFrame, datasets: list[str]) -> Figure:
     """Figure 2, measured: accuracy on the missing class against entropy (left) and variance of similarity labels.
+
+    Bars show the range over seeds.
 
     Parameters
     ----------
@@ -523,6 +532,7 @@ def spectrum(table: pd.DataFrame, datasets: list[str]) -> Figure:
                 label, marker, colour = SPECTRUM[point.training, point.teacher]
                 where = (getattr(point, value), 100 * point.accuracy_missing)
                 axis.plot(*where, marker, color=colour, markersize=9, linestyle="none", label=label)
+                axis.vlines(where[0], 100 * point.low, 100 * point.high, color=colour)
             axis.set(xlabel=name, title=_title(of), ylim=(-5, 105))
         row[0].set_ylabel("students' accuracy on\na class never seen [%]")
         if not of.empty:
