@@ -13,6 +13,7 @@ from kdutils import published
 from kdutils.errors import UserError
 from kdutils.losses import label_smoothing_targets
 from kdutils.response import (
+    at_temperature,
     confidence_labels,
     entropy,
     response_variance,
@@ -364,7 +365,7 @@ def test_impossible_selections_are_refused():
 def test_soft_labels_move_from_one_temperature_to_another():
     generator = torch.Generator().manual_seed(3)
     logits = 5 * torch.randn(20, 10, generator=generator, dtype=torch.float64)
-    moved = response.at_temperature(response.soft_labels(logits, 9), 9, 2)
-    torch.testing.assert_close(moved, response.soft_labels(logits, 2))
+    moved = at_temperature(soft_labels(logits, 9), 9, 2)
+    torch.testing.assert_close(moved, soft_labels(logits, 2))
     sure = torch.tensor([[1.0, 0.0]])
-    assert torch.equal(response.at_temperature(sure, 9, 20), sure.double()), "a label rounded to 0 stays 0"
+    assert torch.equal(at_temperature(sure, 9, 20), sure.double()), "a label rounded to 0 stays 0"
