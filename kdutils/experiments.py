@@ -182,7 +182,7 @@ class Study:
         if self.results and Path(self.results).expanduser().is_file():
             raise UserError(f"results must be a folder, and {self.results} is a file")
         self._device = resolve_device(str(self.device))
-        self._afresh: set = set()  # what `always` has run in this session: shared runs are run once
+        self._afresh: set = set()  # what `always` has run so far: shared runs are run once
 
     @classmethod
     def from_parameters(cls, namespace: dict) -> "Study":
