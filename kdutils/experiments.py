@@ -54,6 +54,7 @@ from kdutils.training import Response, is_kept, load_response, load_splits, reso
 
 COMPUTE = ("never", "missing", "always")
 TEACHER_TABLES = ("response", "history", "soft_labels", "scatter")  # what `Study.measure_teacher` records
+LIKE_MNIST = ("mnist", "digits")  # data sets of Tables 2-3 and Figures 7-8
 STUDENT_TABLES = ("missing_class", "few_examples", "baseline")
 GROUPS = (
     *("teachers", "capacity", "sweep", "retrained"),
@@ -493,9 +494,9 @@ class Study:
         if run.protocol is None:
             return ()
         retrainings = {str(how) for how in (self._usual(run.dataset), *retrained(self.full, run.dataset))}
-        if run.training not in trainings(PROFILES["paper"], run.dataset) and run.training not in retrainings:
-            return ("response",)
-        return tuple(t for t in TEACHER_TABLES if t != "soft_labels" or run.dataset in ("mnist", "digits"))
+        if run.training in trainings(PROFILES["paper"], run.dataset):
+            return tuple(t for t in TEACHER_TABLES if t != "soft_labels" or run.dataset in LIKE_MNIST)
+        return TEACHER_TABLES if run.dataset in LIKE_MNIST and run.training in retrainings else ("response",)
 
     def _usual(self, dataset: str) -> Training:
         """The usual batch size for as many epochs as the sweep has."""

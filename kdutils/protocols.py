@@ -126,11 +126,6 @@ class Training:
     def __str__(self) -> str:
         return f"{self.batch_size}x{self.epochs}"
 
-    @classmethod
-    def parse(cls, name: str) -> "Training":
-        """The training called "4096x50"."""
-        return cls(*map(int, name.split("x")))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
