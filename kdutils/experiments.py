@@ -11,6 +11,7 @@ import itertools
 import json
 import statistics
 import tempfile
+import time
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -706,13 +707,19 @@ class Study:
         teachers = {(r.teacher.key, r.teacher.epochs): r.teacher.protocol for r in runs}
         wanted = lambda members: {k: teachers[k] for k in {(m.teacher, m.teacher_epoch) for m in members}}
         afresh = self.compute == "always"
-        jobs = [(members, wanted(members), str(self._device), self.root, afresh) for members in groups]
-        title = f"{', '.join(dict.fromkeys(r.teacher.dataset for r in runs))} students"
-        with progress(total=len(by_key), desc=title, unit="student") as bar, contextlib.ExitStack() as stack:
-            pool = executor or stack.enter_context(workers(len(jobs), self._device))
+        title = f"{', '.join(dict.fromkeys(r.teacher.dataset for r in runs))}: {len(by_key)} students"
+        total = sum(m.epochs for members in groups for m in members)
+        with progress(total=total, desc=title, unit="student-epoch") as bar, contextlib.ExitStack() as stack:
+            pool = executor or stack.enter_context(workers(len(groups), self._device))
+            advance = None if pool else bar.update
+            jobs = [(members, wanted(members), str(self._device), self.root, afresh, advance) for members in groups]
+            done, students_done, start = 0, 0, time.perf_counter()
             for (members, *_), students in in_order_of_ending(pool, run_fleet, jobs):
                 self._record_students([by_key[key(m)] for m in members], students)
-                bar.update(len(members))
+                done += sum(m.epochs for m in members)
+                students_done += len(members)
+                bar.update(done - bar.n)
+                bar.set_postfix_str(f"{students_done / (time.perf_counter() - start):.2f} students/s")
 
     def _record_students(self, runs: list[list[StudentRun]], students: list[Student]) -> None:
         rows: dict[str, list[dict]] = {}
