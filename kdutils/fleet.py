@@ -26,7 +26,7 @@ from torch.nn.utils.rnn import pad_sequence
 from kdutils.data import ImageSet
 from kdutils.errors import UserError, check_name
 from kdutils.losses import distillation_loss, distillation_losses
-from kdutils.models import INPUT_SHAPES, SameConv2d, SameMaxPool2d, create_model, same_padding
+from kdutils.models import INPUT_SHAPES, Network, SameConv2d, SameMaxPool2d, create_model, same_padding
 from kdutils.protocols import TABLE_TEMPERATURE, StudentProtocol, seed_for
 from kdutils.response import select_examples
 from kdutils.training import autocast, epoch_batches, graphed, make_optimizer, predict, to_input
@@ -34,7 +34,7 @@ from kdutils.training import autocast, epoch_batches, graphed, make_optimizer, p
 # What the members of one fleet share; everything else may differ between them.
 SHARED = (
     *("dataset", "data", "role", "seed", "train_size", "eval_size", "batch_size", "epochs", "steps"),
-    *("optimizer", "precision", "schema"),
+    *("optimizer", "precision", "variant", "schema"),
 )
 
 
@@ -80,6 +80,11 @@ def epochs_of_batches(member: StudentProtocol, size: int) -> Iterator[list[Tenso
         yield list(itertools.islice(stream, member.steps or -(-size // batch_size)))
 
 
+def _network(member: StudentProtocol) -> Network:
+    seed = seed_for("init", member.seed, member.role)
+    return create_model(member.dataset, member.role, seed=seed, variant=member.variant)
+
+
 def distil_one(
     member: StudentProtocol,
     transfer: ImageSet,
@@ -96,7 +101,7 @@ def distil_one(
     chosen = transfer_indices(member, transfer.labels, teacher)
     transfer, teacher = transfer.subset(chosen), teacher[chosen]
     layout = torch.channels_last  # on a CPU, half the time of contiguous: its max-pool is slow there
-    model = create_model(member.dataset, member.role, seed=seed_for("init", member.seed, member.role))
+    model = _network(member)
     model = model.to(device, memory_format=layout)
     optimizer = make_optimizer(model, member.optimizer, member.learning_rate)
     images, labels, teacher = (transfer.images.to(device), transfer.labels.to(device), teacher.to(device))
@@ -138,7 +143,7 @@ def distil_one(
 def distil(
     members: Sequence[StudentProtocol],
     transfer: ImageSet,
-    teachers: dict[tuple[str, int], Tensor],
+    teachers: dict[tuple, Tensor],
     validation: ImageSet,
     test: ImageSet,
     device: torch.device,
@@ -154,7 +159,7 @@ def distil(
     transfer : ImageSet
         The N images that members learn from, or choose their examples from.
     teachers : dict
-        Teacher logits float32 (N, 10) on `transfer`, by (key of the teacher's protocol, epoch).
+        Teacher logits float32 (N, 10) on `transfer`, by `StudentProtocol.source`.
     validation, test : ImageSet
         Where each student is measured: after each epoch, and at the end.
     device : torch.device
@@ -175,7 +180,7 @@ def distil(
     for field in SHARED:
         if len({getattr(m, field) for m in members}) > 1:
             raise UserError(f"members of one fleet must share {field!r}")
-    absent = [m.teacher for m in members if (m.teacher, m.teacher_epoch) not in teachers]
+    absent = [m.teacher for m in members if m.source not in teachers]
     if absent:
         raise UserError(f"no logits are given of teacher {absent[0]}")
     sources = list(teachers)
@@ -185,16 +190,16 @@ def distil(
                 f"teacher {source[0]} has {len(teachers[source])} rows of logits for {len(transfer)} images"
             )
     if not (is_stacked(first, device) if stacked is None else stacked):
-        take = lambda m: teachers[m.teacher, m.teacher_epoch]
+        take = lambda m: teachers[m.source]
         return [distil_one(m, transfer, take(m), validation, test, device, on_epoch) for m in members]
     column = lambda values: torch.tensor(values, device=device)[:, None]
-    which = torch.tensor([sources.index((m.teacher, m.teacher_epoch)) for m in members], device=device)
+    which = torch.tensor([sources.index(m.source) for m in members], device=device)
     logits = torch.stack([teachers[s].to(device) for s in sources])
     missing = column([-1 if m.missing_class is None else m.missing_class for m in members])
     temperature, alpha = (column([m.temperature for m in members]), column([m.alpha for m in members]))
     scale = column([m.scale_by_t2 for m in members])
     # Which examples each member learns from: one row for all where they agree.
-    chosen = [transfer_indices(m, transfer.labels, teachers[m.teacher, m.teacher_epoch]) for m in members]
+    chosen = [transfer_indices(m, transfer.labels, teachers[m.source]) for m in members]
     chosen = chosen[:1] if all(torch.equal(c, chosen[0]) for c in chosen) else chosen
     streams = {len(c): epochs_of_batches(first, len(c)) for c in chosen}
     if len(streams) > 1 and first.steps is None:
@@ -300,7 +305,7 @@ class _Stacked:
 
     def __init__(self, member: StudentProtocol, size: int, device: torch.device):
         self.dtype = torch.bfloat16 if member.precision == "bfloat16" else None  # of all layers but the last
-        model = create_model(member.dataset, member.role, seed=seed_for("init", member.seed, member.role))
+        model = _network(member)
         self.layers = [*model.features, model.classifier]
         tensors: list[Tensor] = []
         channels: int | None = INPUT_SHAPES[member.dataset][0]  # of the activations that the next dense layer flattens

@@ -21,7 +21,8 @@ from tqdm import tqdm
 from kdutils import records
 from kdutils.errors import UserError
 from kdutils.fleet import SHARED, Student, distil, is_stacked
-from kdutils.protocols import UNIFORM, StudentProtocol, TeacherProtocol, key
+from kdutils.protocols import UNIFORM, StudentProtocol, TeacherProtocol, key, seed_for
+from kdutils.response import counterfeit
 from kdutils.training import load_response, load_splits, snapshot_path, teacher_folder, train_teacher
 
 #: The teachers that members of a fleet learn from, by (key, epoch).
@@ -138,13 +139,19 @@ def run_fleet(
         start = time.perf_counter()
         sets = load_splits(members[0], root)
         logits = {}
-        for teacher, epoch in dict.fromkeys((m.teacher, m.teacher_epoch) for m in todo):
+        for source in dict.fromkeys(m.source for m in todo):
+            (teacher, epoch), changed = source[:2], source[2:]
             if teacher == UNIFORM:
-                logits[teacher, epoch] = torch.zeros(len(sets["train"]), 10)
+                logits[source] = torch.zeros(len(sets["train"]), 10)
             elif (found := load_response(teachers[teacher, epoch], epoch)) is not None:
-                logits[teacher, epoch] = found.train
+                logits[source] = found.train
             else:
                 raise UserError(f"{snapshot_path(teachers[teacher, epoch], epoch)} is gone; run again to rebuild it")
+            if changed:
+                kind, temperature = changed
+                seed = seed_for("counterfeit", todo[0].seed)
+                labels = sets["train"].labels
+                logits[source] = counterfeit(logits[source], labels, kind, temperature=temperature, seed=seed)
         given = (sets["train"], logits, sets["validation"], sets["test"], torch.device(device))
         students = _distil_what_fits(todo, *given, on_epoch=on_epoch)
         seconds = (time.perf_counter() - start) / len(todo)

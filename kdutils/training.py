@@ -206,9 +206,7 @@ def train_teacher(
     images = {split: s.images.to(device) for split, s in sets.items()}
     labels = sets["train"].labels.to(device)
 
-    model = create_model(
-        protocol.dataset, protocol.role, dropout=protocol.dropout, seed=seed_for("init", protocol.seed, protocol.role)
-    )
+    model = _network(protocol)
     # Convolutions of many channels run faster with channels last (twice on a CPU, for MNIST's small teacher); the
     # order of the additions is the only thing it changes.
     layout = (
@@ -253,6 +251,11 @@ def train_teacher(
             saved = time.perf_counter()
         if on_epoch:
             on_epoch(epoch, mean_loss)
+
+
+def _network(protocol: TeacherProtocol) -> nn.Module:
+    seed = seed_for("init", protocol.seed, protocol.role)
+    return create_model(protocol.dataset, protocol.role, dropout=protocol.dropout, seed=seed, variant=protocol.variant)
 
 
 def save_response(
@@ -310,6 +313,6 @@ def _resume(protocol: TeacherProtocol, model: nn.Module, optimizer: torch.optim.
 
 def load_teacher(protocol: TeacherProtocol, device: torch.device) -> nn.Module | None:
     """The teacher's network at its last stored epoch, or None if there is none."""
-    model = create_model(protocol.dataset, protocol.role, dropout=protocol.dropout).to(device)
+    model = _network(protocol).to(device)
     optimizer = make_optimizer(model, protocol.optimizer, protocol.learning_rate)
     return model.eval() if _resume(protocol, model, optimizer, device) else None
