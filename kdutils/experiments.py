@@ -276,13 +276,9 @@ class Study:
         See `variations.summarise`, which says what the columns are. Where profile `paper` lacks a variation, `cpu` stands
         in, beside its own "equal".
         """
-        if self.compute != "never":
-            self.ensure("variations")
-        students, measured = (records.load(name, self.results) for name in ("variations", "response"))
-        students = students[
-            students["dataset"].isin(self.datasets) & (students["seed"] < (self.seeds or self.full.seeds))
-        ]
-        found = summarise(students, measured)
+        found = summarise(self.recorded_variations(), records.load("response", self.results))
+        order = {dataset: n for n, dataset in enumerate(self.datasets)}
+        found = found.sort_values("dataset", key=lambda names: names.map(order), kind="stable", ignore_index=True)
         own = found[found["profile"] == self.profile]
         if (self.profile, self.compute) != ("paper", "never"):
             return own

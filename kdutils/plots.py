@@ -922,16 +922,21 @@ def ladder(table: pd.DataFrame, dataset: str) -> Figure:
     return figure
 
 
-def variations_table(rows: pd.DataFrame, caption: str, name: str) -> Table:
-    """One line a variation and teacher: the response, and what its students learned; percent, nats."""
+def variations_table(rows: pd.DataFrame, caption: str, name: str, network: bool = True) -> Table:
+    """One line a variation and teacher: the response, and what its students learned; percent, nats.
+
+    Without `network`, the teacher's size and accuracy, which a counterfeit has not got of its own, are left out.
+    """
     percent = lambda value: "–" if pd.isna(value) else f"{100 * value:.1f}"
     lines = [
         [
             *(TITLES[row.dataset] + ("" if row.profile == "paper" else f" ({row.profile})"), row.training, row.teacher),
-            *(f"{row.parameters:,}", percent(row.teacher_accuracy), f"{row.entropy:.2f}", f"{1000 * row.variance:.2f}"),
+            *([f"{row.parameters:,}", percent(row.teacher_accuracy)] if network else []),
+            *(f"{row.entropy:.2f}", f"{1000 * row.variance:.2f}"),
             *(f"**{percent(row.missing)}**", percent(row.missing_biased)),
         ]
         for row in rows.itertuples()
     ]
-    columns = ["data", "variation", "teacher", "parameters", "its accuracy", "entropy", "variance × 1000"]
-    return Table(pd.DataFrame(lines, columns=[*columns, "missing class", "bias at its best"]), caption, name)
+    columns = ["data", "variation", "teacher", *(["parameters", "its accuracy"] if network else [])]
+    columns += ["entropy", "variance × 1000", "missing class", "bias at its best"]
+    return Table(pd.DataFrame(lines, columns=columns), caption, name)
