@@ -187,11 +187,12 @@ def losses_by_member(kinds: Sequence[str | None], device: torch.device) -> Calla
 
     Logits are (E, N, C), labels (E, N) and options (E, 1).
     """
-    for kind in set(kinds) - {None}:
-        check_name("loss", kind, [k for k in LOSSES if k])
-    if len(set(kinds)) == 1:
-        return LOSSES[kinds[0]]
-    rows = {kind: torch.tensor([e for e, k in enumerate(kinds) if k == kind], device=device) for kind in set(kinds)}
+    distinct = list(dict.fromkeys(kinds))
+    for kind in filter(None, distinct):
+        check_name("loss", kind, filter(None, LOSSES))
+    if len(distinct) == 1:
+        return LOSSES[distinct[0]]
+    rows = {kind: torch.tensor([e for e, k in enumerate(kinds) if k == kind], device=device) for kind in distinct}
     back = torch.cat(list(rows.values())).argsort()
 
     def losses(*logits_and_labels: Tensor, **options: Tensor) -> Tensor:
