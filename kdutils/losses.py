@@ -134,10 +134,9 @@ def decoupled_losses(
     """Decoupled distillation (Zhao et al. 2022) for each example: (1 - alpha)·H(q, student) + alpha·T²·(TCKD + beta·NCKD).
 
     TCKD is the KL between teacher and student of (own class, all others) at T, NCKD that of the distributions over the
-    other classes alone. With beta = 1 - (the teacher's soft label of the own class) the sum is the KL of Eq. 4 (their
-    Eq. 7). `beta` is theirs over their alpha, 8 by default as in their CIFAR-100 recipes; here, as everywhere, `alpha`
-    weighs the soft term. Their code lets the soft term grow over the first epochs; this one does not. Shapes and errors
-    as `distillation_losses`.
+    other classes alone. With beta = 1 - (the teacher's soft label of the own class) the sum is the KL of Eq. 4. `beta` is
+    theirs over their alpha, 8 as in their code's default; here, as everywhere, `alpha` weighs the soft term. Their code
+    lets the soft term grow over the first epochs; this one does not. Shapes and errors as `distillation_losses`.
     """
     student, teacher = _check(student_logits, teacher_logits, temperature, alpha, scale_by_t2)
     labels = _class_indices(labels, student.shape[:-1], student.shape[-1])
