@@ -71,10 +71,21 @@ def test_every_system_is_recorded_at_equal_trials(study):
 def test_every_student_gets_equal_steps_on_the_same_images(profile, dataset):
     runs = Study(profile, [dataset], 1).runs("related")
     compared = [r for r in runs if r.system != HELPER]
-    shared = ("dataset", "role", "seed", "train_size", "batch_size", "epochs", "steps", "examples", "missing_class")
+    shared = (
+        "dataset",
+        "role",
+        "variant",
+        "seed",
+        "train_size",
+        "batch_size",
+        "epochs",
+        "steps",
+        "examples",
+        "missing_class",
+    )
     for field in (*shared, "optimizer", "precision"):
         assert len({getattr(r.protocol, field) for r in compared}) == 1, field
-    assert {r.protocol.role for r in compared} == {"student"}
+    assert {(r.protocol.role, r.protocol.variant) for r in compared} == {("student", "table7")}
     counts = pd.Series([r.system for r in compared]).value_counts()
     assert set(counts.index) == set(SYSTEMS) and (counts == TRIALS).all()
     assert len({key(r.protocol) for r in runs}) == len(runs), "no trial is another system's"
@@ -92,7 +103,7 @@ def test_few_fleets(study):
     """All students of a seed that wait for nobody in one fleet, all others in another."""
     runs = study.runs("related")
     waves = study._in_waves("related", runs)
-    students = [[r for r in wave if r.protocol.role == "student"] for wave in waves]
+    students = [[r for r in wave if r.system != HELPER] for wave in waves]
     assert [len(of) // 2 for of in students] == [10 * TRIALS, 0, 4 * TRIALS]
     seen: set[str] = set()
     for wave in waves:
@@ -145,24 +156,24 @@ def test_what_a_student_learns_from(study, system):
 
 def test_assistants_are_distilled_down_the_chain(study):
     first, second = of(study, HELPER)
-    assert (first.protocol.role, second.protocol.role) == related.CHAIN["digits"]
+    assert [{"variant": r.protocol.variant} for r in (first, second)] == list(related.CHAIN["digits"])
     assert first.teacher.teacher == "large" and second.protocol.teacher == key(first.protocol)
-    sizes = [count_parameters(create_model("digits", r)) for r in (*related.CHAIN["digits"], "student")]
-    assert sizes == sorted(sizes, reverse=True)
+    assert second.teacher.teacher == "student width*3"
 
 
 @pytest.mark.parametrize("dataset", related.CHAIN)
 def test_assistants_stand_between_teacher_and_student_in_size(dataset):
-    roles = ("teacher-large", *related.CHAIN[dataset], "student")
-    sizes = [count_parameters(create_model(dataset, r)) for r in roles]
+    networks = ({"role": "teacher-large"}, *related.CHAIN[dataset], {})
+    sizes = [count_parameters(create_model(dataset, **{"role": "student"} | n)) for n in networks]
     assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 4
 
 
 def test_a_chain_may_be_of_any_length_and_sizes(study):
     large = of(study, "Eq. 4")[0].teacher
-    runs = teacher_assistants(study, "long", large, ("student-x5", "student-x4", "student-x2"))
-    roles = [r.protocol.role for r in runs]
-    assert roles == ["student-x5", "student-x4", "student-x2"] + ["student"] * TRIALS
+    chain = [{"variant": f"width*{n}"} for n in (5, 4, 2)]
+    runs = teacher_assistants(study, "long", large, chain)
+    variants = [r.protocol.variant for r in runs]
+    assert variants == ["width*5", "width*4", "width*2"] + ["table7"] * TRIALS
     assert [r.protocol.teacher for r in runs[1:]] == [key(r.protocol) for r in runs[:2]] + [
         key(runs[2].protocol)
     ] * TRIALS
@@ -224,8 +235,9 @@ def test_costs_against_a_count_by_hand(study):
     table = study.related()
     cost = costs(table["run"], study.runs_made())
     macs = {
-        r: count_multiply_adds(create_model("digits", r), "digits") for r in ("student", "student-x3", "student-x2")
+        v: count_multiply_adds(create_model("digits", "student", variant=v), "digits") for v in ("width*3", "width*2")
     }
+    macs["student"] = count_multiply_adds(create_model("digits", "student"), "digits")
     macs |= {r: count_multiply_adds(create_model("digits", f"teacher-{r}"), "digits") for r in ("small", "large")}
     student, large = 2 * 200, 3 * 200  # epochs x images
     expected = {  # teacher-side passes and multiply-adds
@@ -237,10 +249,10 @@ def test_costs_against_a_count_by_hand(study):
         "Eq. 4, small teacher": (large, 3 * large * macs["small"]),
         "sweet spot": (5 * 200, 3 * 5 * 200 * macs["large"]),
         "self-training": (student, 3 * student * macs["student"]),
-        "one assistant": (large + student, 3 * (large * macs["large"] + student * macs["student-x3"])),
+        "one assistant": (large + student, 3 * (large * macs["large"] + student * macs["width*3"])),
         "two assistants": (
             large + 2 * student,
-            3 * (large * macs["large"] + student * (macs["student-x3"] + macs["student-x2"])),
+            3 * (large * macs["large"] + student * (macs["width*3"] + macs["width*2"])),
         ),
     }
     assert set(expected) == set(SYSTEMS)
