@@ -314,7 +314,7 @@ def test_what_may_differ_is_what_the_fleet_handles():
     fields = {f.name for f in dataclasses.fields(StudentProtocol)}
     differing = {"teacher", "teacher_epoch", "missing_class", "temperature", "alpha", "scale_by_t2", "learning_rate"}
     differing |= {"loss"}
-    assert fields - set(SHARED) == differing | {"selection", "examples"}
+    assert fields - set(SHARED) == differing | {"selection", "examples", "counterfeit"}
     assert all(len({getattr(m, f) for m in members()}) > 1 for f in differing)
 
 
