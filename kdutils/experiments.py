@@ -43,6 +43,7 @@ from kdutils.protocols import (
     StudentProtocol,
     TeacherProtocol,
     Training,
+    TutorialProtocol,
     key,
     retrained,
     seed_for,
@@ -961,6 +962,8 @@ def status(studies: Iterable[Study]) -> pd.DataFrame:
                 macs = sum(multiply_adds(r.protocol, r.protocol.epochs) for r in students)
                 seconds = macs * 2 / rate["student"]
                 teachers = dict.fromkeys(r.teacher if isinstance(r, StudentRun) else r for r in lacking)
+                reference = [t.protocol for t in teachers if isinstance(t.protocol, TutorialProtocol)]
+                seconds += sum(map(tutorial.multiply_adds, reference)) * 2 / rate["teacher"]
                 longest = {
                     t.key: t
                     for t in sorted(teachers, key=lambda t: t.epochs)

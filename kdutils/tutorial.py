@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from kdutils import records
 from kdutils.data import data_hash, load_dataset
 from kdutils.losses import distillation_loss
-from kdutils.models import INPUT_SHAPES, NUM_CLASSES
-from kdutils.protocols import Profile, TutorialProtocol, key, seed_for
+from kdutils.models import INPUT_SHAPES, NUM_CLASSES, count_multiply_adds
+from kdutils.protocols import FULL_SIZE, VALIDATION_SIZE, Profile, TutorialProtocol, key, seed_for
 from kdutils.running import progress
 from kdutils.training import epoch_batches, stratified
 
@@ -102,6 +102,13 @@ def load(protocol: TutorialProtocol, root: str | None, device: torch.device) -> 
 def predict(model: nn.Module, images: Tensor) -> Tensor:
     """Logits (N, 10) of normalised images."""
     return torch.cat([model(chunk) for chunk in images.split(2_000)])
+
+
+def multiply_adds(protocol: TutorialProtocol) -> float:
+    """Multiply-adds of a network's training, a backward pass counted as two forward ones."""
+    model = create_network(protocol.dataset, protocol.network, seed=0)
+    size = protocol.train_size or FULL_SIZE[protocol.dataset] + VALIDATION_SIZE[protocol.dataset]
+    return 3.0 * count_multiply_adds(model, protocol.dataset) * size * protocol.epochs
 
 
 def ensure(study: "Study", runs: list["TeacherRun"]) -> None:
