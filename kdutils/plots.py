@@ -13,6 +13,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from kdutils.protocols import TEACHERS
+from kdutils.related import WITHOUT_TEMPERATURE
+
 COLOURS = {"small": "#0072B2", "large": "#D55E00"}
 RETRAINED = ("#009E73", "#CC79A7")  # the large teacher under other trainings
 CONTROLS = {"uniform": "uniform response", "none": "hard labels alone"}
@@ -834,4 +837,123 @@ def networks_table(networks: pd.DataFrame, caption: str, name: str) -> Table:
                 "{:,.0f}×, {:,.0f}×".format(*ratios) if student else ""
             )
         rows.append(row)
+    return Table(pd.DataFrame(rows), caption, name)
+
+
+SYSTEM_COLOURS = {"Eq. 4": COLOURS["large"], "Eq. 4, small teacher": COLOURS["small"], "sweet spot": RETRAINED[0]}
+
+
+def related_gains(summary: pd.DataFrame, datasets: list[str]) -> Figure:
+    """What each system adds to a student's test accuracy beside hard labels, with intervals; one panel a data set.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        `related.summary`.
+    datasets : list of str
+        The panels, in order.
+    """
+    datasets = _recorded(summary, datasets)
+    figure, axes = plt.subplots(1, len(datasets), figsize=(2.4 + 2.9 * len(datasets), 4.6), sharey=True, squeeze=False)
+    for axis, dataset in zip(axes[0], datasets, strict=True):
+        rows = summary[(summary["dataset"] == dataset) & (summary["system"] != "hard labels")]
+        if rows.empty:
+            not_yet(axis, TITLES[dataset])
+            continue
+        axis.axvline(0, color="0.5", linewidth=1, linestyle="--")
+        for row in rows.itertuples():
+            colour = SYSTEM_COLOURS.get(row.system, "0.35")
+            axis.plot([100 * row.gain_low, 100 * row.gain_high], [row.system] * 2, color=colour, linewidth=2)
+            axis.plot(100 * row.gain, row.system, "o", color=colour, markersize=6)
+        axis.set(title=_title(rows), xlabel="gain over hard labels\n[percentage points]")
+    axes[0, 0].invert_yaxis()
+    return figure
+
+
+def related_table(summary: pd.DataFrame, name: str) -> Table:
+    """One data set's systems: the setting that validation chose, test accuracy, differences and entropy."""
+    rows = []
+    for row in summary.itertuples():
+        teacher = _teacher(row.training, row.teacher)[0] if row.teacher in TEACHERS else row.teacher
+        difference = lambda what, row=row: (
+            f"{100 * getattr(row, what):+.2f}"
+            + _range(100 * getattr(row, f"{what}_low"), 100 * getattr(row, f"{what}_high"), "{:+.2f}")
+        )
+        rows.append(
+            {
+                "system": f"**{row.system}**" if row.system == "sweet spot" else row.system,
+                "learns from": {"none": "labels alone", "student": "its own copy"}.get(row.teacher, teacher),
+                "T": "–" if row.system in WITHOUT_TEMPERATURE else f"{row.temperature:g}",
+                "α": f"{row.alpha:g}",
+                "rate": f"{row.learning_rate:g}",
+                "accuracy": f"{100 * row.accuracy:.2f}" + _range(100 * row.low, 100 * row.high, "{:.2f}"),
+                "over hard labels": "–" if row.system == "hard labels" else difference("gain"),
+                "over Eq. 4": "–" if row.system == "Eq. 4" else difference("over"),
+                "entropy": f"{row.entropy:.2f}",
+            }
+        )
+    seeds = int(summary["seeds"].max())
+    caption = (
+        f"{_title(summary)}: test accuracy in percent of the setting that validation chose of {summary['trials'].max()}, "
+        f"and paired differences in points ({seeds} seed{'s' * (seeds > 1)}"
+        f"{', 95 % intervals' * (seeds > 2)}); mean entropy at T = 9 of the response in nats"
+    )
+    return Table(pd.DataFrame(rows), caption, name)
+
+
+def _range(low: float, high: float, form: str) -> str:
+    return "" if pd.isna(low) else f" [{form.format(low)}, {form.format(high)}]"
+
+
+def cost_table(summary: pd.DataFrame, name: str) -> Table:
+    """One data set's systems: what the teacher's side and the student's cost in training, and the tuning in all."""
+    plain = summary.set_index("system").loc["Eq. 4"]
+    whole = lambda row: row.teacher_multiply_adds + row.student_multiply_adds
+    rows = []
+    for row in summary.itertuples():
+        cells = {"system": row.system, "deployed": f"{row.parameters:,.0f}"}
+        for side in ("teacher", "student"):
+            of = lambda what, row=row, side=side: getattr(row, f"{side}_{what}")
+            cells[f"{side}: images"] = f"{of('passes') / 1e3:,.0f} k"
+            cells[f"{side}: multiply-adds"] = f"{of('multiply_adds') / 1e12:.3g} T"
+            cells[f"{side}: seconds"] = f"{of('seconds'):,.1f}"
+        cells["of Eq. 4"] = f"{whole(row) / whole(plain):.2f}"
+        rows.append(cells | {"with tuning: images": f"{row.tuning_passes / 1e3:,.0f} k"})
+    caption = (
+        f"{_title(summary)}: training cost of one deployed student: parameters; images seen, multiply-adds (backward "
+        "passes included) and seconds, on the teacher's side and the student's; all multiply-adds over those of Eq. 4; "
+        "images seen by all trials together"
+    )
+    return Table(pd.DataFrame(rows), caption, name)
+
+
+def systems_table(table: pd.DataFrame, systems: dict[str, str], caption: str, name: str) -> Table:
+    """What each compared system is (`related.SYSTEMS`), and the values that were tried, as records "related" have them."""
+    rows = []
+    for system, what in systems.items():
+        tried = table[table["system"] == system]
+        tuned = []
+        for column, symbol in (("temperature", "T"), ("alpha", "α"), ("learning_rate", "rate")):
+            values = sorted(tried[column].unique())
+            if len(values) > 1:
+                tuned.append(f"{symbol} {', '.join(f'{v:g}' for v in values)}")
+        rows.append({"system": system, "a student learns": what, "tried": "; ".join(tuned)})
+    return Table(pd.DataFrame(rows), caption, name)
+
+
+def tutorial_table(compared: pd.DataFrame, caption: str, name: str) -> Table:
+    """PyTorch's tutorial beside ours (`tutorial.compared`), in percent and points."""
+    rows = []
+    for row in compared.itertuples():
+        form = "{:+.2f}" if row.network == "gain" else "{:.2f}"
+        rows.append(
+            {
+                "network": "distilled less student" if row.network == "gain" else row.network,
+                "parameters": f"{row.parameters:,.0f}" if row.parameters else "",
+                "tutorial, one seed": "–" if pd.isna(row.published) else form.format(row.published),
+                "ours": form.format(row.estimate) + _range(row.low, row.high, form),
+                "ours, single seeds": f"{form} to {form}".format(row.lowest, row.highest),
+                "seeds": row.seeds,
+            }
+        )
     return Table(pd.DataFrame(rows), caption, name)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 from torch import Tensor
 
-from kdutils.claims import interval
+from kdutils.claims import Interval, interval
 from kdutils.experiments import StudentRun, Study, TeacherRun, multiply_adds, passes
 from kdutils.fleet import Student
 from kdutils.models import count_parameters, create_model
@@ -69,12 +69,24 @@ CHAIN = {
     "cifar10": ({"role": "teacher-small"}, {"variant": "width*2"}),
     "digits": ({"variant": "width*3"}, {"variant": "width*2"}),
 }
-#: The systems in the order in which tables show them.
-SYSTEMS = (
-    *("hard labels", "label smoothing", "logit matching", "Eq. 4", "Eq. 4 with T²", "Eq. 4, small teacher"),
-    *("sweet spot", "one assistant", "two assistants", "self-training", "virtual teacher", "residual"),
-    *("decoupled", "standardised"),
-)
+#: The systems in the order in which tables show them: what a student is trained on.
+SYSTEMS = {
+    "hard labels": "cross-entropy alone",
+    "label smoothing": "Eq. 2: Eq. 4 from a uniform teacher at T = 1",
+    "logit matching": "half the mean squared difference of its logits to the large teacher's",
+    "Eq. 4": "Eq. 4 as in the paper, from the large teacher",
+    "Eq. 4 with T²": "the same, its KL multiplied by T²",
+    "Eq. 4, small teacher": "Eq. 4 from the small teacher",
+    "sweet spot": "Eq. 4 from the large teacher, retrained in large batches",
+    "one assistant": "Eq. 4 with T² from an assistant, itself distilled from the large teacher",
+    "two assistants": "the same with a second, smaller assistant in between",
+    "self-training": "Eq. 4 from its own copy, trained with hard labels before",
+    "virtual teacher": "Eq. 4 from a designed response that gives 0.99 to the own class",
+    "residual": "logit matching; beside it a network as large learns what is left, and the sum is deployed",
+    "decoupled": "the KL of Eq. 4 in two parts, other classes among themselves weighed 8 times; T²",
+    "standardised": "Eq. 4 with T² between logits made to mean 0 and deviation 1",
+}
+WITHOUT_TEMPERATURE = ("hard labels", "logit matching", "residual")
 HELPER = "assistant"  # the "system" of assistants themselves, which are recorded and not compared
 
 
@@ -307,21 +319,21 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
 def summary(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """A row for each data set and system: its chosen setting, test accuracy with interval, entropy and costs.
 
-    Means over seeds. `low` and `high` are the 95 % t interval over seeds (NaN below three); `gain` that of the paired
-    difference to hard labels, with its own. `tuning_passes` counts all training of all trials, each network once.
+    Means over seeds; `low` and `high` are the 95 % t interval over seeds (NaN below three). `gain` is the paired difference
+    to hard labels and `over` that to Eq. 4 from the same teacher's usual training, each with its interval. `tuning_passes`
+    counts all training of all trials, each network once.
     """
     best = chosen(table)
     cost = costs(table["run"], runs)
+    accuracies = {pair: of.set_index("seed")["accuracy"] for pair, of in best.groupby(["dataset", "system"])}
     rows = []
     for (dataset, system), of in best.groupby(["dataset", "system"], sort=False):
-        accuracy = interval(of.set_index("seed")["accuracy"])
-        hard = best[(best["dataset"] == dataset) & (best["system"] == "hard labels")].set_index("seed")["accuracy"]
-        gain = (of.set_index("seed")["accuracy"] - hard).dropna()
-        row = {"dataset": dataset, "system": system, **of.iloc[0][SETTING], "seeds": len(of)}
-        row |= {"accuracy": accuracy.estimate, "low": accuracy.low, "high": accuracy.high}
-        if len(gain):
-            difference = interval(gain)
-            row |= {"gain": difference.estimate, "gain_low": difference.low, "gain_high": difference.high}
+        accuracy = accuracies[dataset, system]
+        row = {"profile": of.iloc[0]["profile"], "dataset": dataset, "system": system, **of.iloc[0][SETTING]}
+        row |= {"seeds": len(of)} | _interval("", accuracy, "accuracy")
+        for name, other in (("gain", "hard labels"), ("over", "Eq. 4")):
+            less = accuracies.get((dataset, other), pd.Series(dtype=float))
+            row |= _interval(f"{name}_", (accuracy - less).dropna(), name)
         row |= {"entropy": of["entropy"].mean(), **cost.loc[of["run"]].drop(columns="lineage").mean()}
         trials = table[(table["dataset"] == dataset) & (table["system"] == system)]
         row |= {"trials": trials.groupby(SETTING).ngroups}
@@ -329,3 +341,42 @@ def summary(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         row |= {"tuning_passes": everything.groupby(level=0).max().sum() / len(of)}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _interval(prefix: str, values: pd.Series, name: str) -> dict:
+    found = interval(values) if len(values) else Interval(float("nan"), float("nan"), float("nan"), 0)
+    return {name: found.estimate, f"{prefix}low": found.low, f"{prefix}high": found.high}
+
+
+def answers(found: pd.DataFrame) -> list[str]:
+    """For each data set of a `summary` a sentence or two of Markdown: what led, and what the paper's method gave and cost."""
+    texts = []
+    for dataset, of in found.groupby("dataset", sort=False):
+        rows = of.set_index("system")
+        best, spot, whole = rows.loc[rows["accuracy"].idxmax()], rows.loc["sweet spot"], _total(rows)
+        ratio = whole / whole["Eq. 4"]
+        single = rows[rows["parameters"] == rows["parameters"].min()]
+        leader = single["accuracy"].idxmax()
+        texts.append(
+            f"**{dataset}** ({of['profile'].iloc[0]}, {spot['seeds']} seeds). Highest mean test accuracy of a single student: "
+            f"{leader}, {_points(single.loc[leader], 'gain')} points over hard labels"
+            + (f" ({best.name}, which deploys two, {_points(best, 'gain')})" if best.name != leader else "")
+            + f". Over Eq. 4 from the large teacher as usually trained, in points: the sweet spot "
+            f"{_points(spot, 'over')}, the small teacher {_points(rows.loc['Eq. 4, small teacher'], 'over')}, one assistant "
+            f"{_points(rows.loc['one assistant'], 'over')}, two {_points(rows.loc['two assistants'], 'over')}, residual "
+            f"{_points(rows.loc['residual'], 'over')}. Their training takes {ratio['sweet spot']:.2f}, "
+            f"{ratio['Eq. 4, small teacher']:.2f}, {ratio['one assistant']:.2f}, {ratio['two assistants']:.2f} and "
+            f"{ratio['residual']:.2f} times the multiply-adds of Eq. 4's."
+        )
+    return texts
+
+
+def _total(rows: pd.DataFrame) -> pd.Series:
+    return rows["teacher_multiply_adds"] + rows["student_multiply_adds"]
+
+
+def _points(row: pd.Series, name: str) -> str:
+    """A difference in percentage points, with its interval if there is one."""
+    text = f"{100 * row[name]:+.2f}"
+    low, high = 100 * row[f"{name}_low"], 100 * row[f"{name}_high"]
+    return text if pd.isna(low) else f"{text} [{low:+.2f}, {high:+.2f}]"

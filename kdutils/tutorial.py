@@ -7,14 +7,16 @@ optimiser are the tutorial's; loss, batches and seeds are those of every other r
 import time
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdutils import records
+from kdutils import published, records
+from kdutils.claims import interval
 from kdutils.data import data_hash, load_dataset
 from kdutils.losses import distillation_loss
-from kdutils.models import INPUT_SHAPES, NUM_CLASSES, count_multiply_adds
+from kdutils.models import INPUT_SHAPES, NUM_CLASSES, count_multiply_adds, count_parameters
 from kdutils.protocols import FULL_SIZE, VALIDATION_SIZE, Profile, TutorialProtocol, key, seed_for
 from kdutils.running import progress
 from kdutils.training import epoch_batches, stratified
@@ -136,3 +138,26 @@ def ensure(study: "Study", runs: list["TeacherRun"]) -> None:
                 bar.update()
             records.add_runs(made, device, study.results)
             records.add("tutorial", rows, study.results)
+
+
+def compared(table: pd.DataFrame) -> pd.DataFrame:
+    """The tutorial's printed accuracies beside ours, and its gain from distilling beside ours, in percent and points.
+
+    `table` is `Study.tutorial()` of one data set; the tutorial's is CIFAR-10. `estimate` is the mean over seeds, `low` and `high` its 95 % t interval
+    (NaN below three seeds; of the gain, of the paired difference), `lowest` and `highest` those of single seeds.
+    """
+    theirs = published.load("tutorial").set_index("network")
+    dataset, nan = table["dataset"].iloc[0], float("nan")
+    ours = 100 * table.pivot_table(index="seed", columns="teacher", values="accuracy")
+    ours["gain"] = ours["distilled"] - ours["student"]
+    printed = theirs["accuracy"].to_dict() if dataset == "cifar10" else dict.fromkeys(NETWORKS, nan)
+    printed["gain"] = printed["distilled"] - printed["student"]
+    sizes = {n: count_parameters(create_network(dataset, n, seed=0)) for n in _LAYERS}
+    sizes |= {"distilled": sizes["student"], "gain": 0}
+    rows = []
+    for network, accuracy in printed.items():
+        found, values = interval(ours[network].dropna()), ours[network]
+        row = {"network": network, "parameters": sizes[network], "published": accuracy}
+        row |= {"estimate": found.estimate, "low": found.low, "high": found.high, "seeds": found.seeds}
+        rows.append(row | {"lowest": values.min(), "highest": values.max()})
+    return pd.DataFrame(rows)

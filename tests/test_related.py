@@ -281,7 +281,14 @@ def trials(values: dict[float, list[tuple[float, float]]], system: str = "Eq. 4"
     """Rows of one system: by temperature, (validation, test) for each seed."""
     return pd.DataFrame(
         {
-            **{"dataset": "digits", "system": system, "training": "equal", "teacher": "large", "temperature": t},
+            **{
+                "profile": "smoke",
+                "dataset": "digits",
+                "system": system,
+                "training": "equal",
+                "teacher": "large",
+                "temperature": t,
+            },
             **{"alpha": 0.99, "learning_rate": 1e-3, "seed": seed, "run": f"{t}-{seed}"},
             **{"validation_last": validation, "validation_best": 1.0, "accuracy": test, "entropy": 1.0},
         }
