@@ -853,13 +853,13 @@ def related_gains(summary: pd.DataFrame, datasets: list[str]) -> Figure:
     datasets : list of str
         The panels, in order.
     """
-    datasets = _recorded(summary, datasets)
+    datasets = _recorded(summary, datasets) if len(summary) else datasets[:1]
     figure, axes = plt.subplots(1, len(datasets), figsize=(2.4 + 2.9 * len(datasets), 4.6), sharey=True, squeeze=False)
     for axis, dataset in zip(axes[0], datasets, strict=True):
-        rows = summary[(summary["dataset"] == dataset) & (summary["system"] != "hard labels")]
-        if rows.empty:
+        if summary.empty:
             not_yet(axis, TITLES[dataset])
-            continue
+            return figure
+        rows = summary[(summary["dataset"] == dataset) & (summary["system"] != "hard labels")]
         axis.axvline(0, color="0.5", linewidth=1, linestyle="--")
         for row in rows.itertuples():
             colour = SYSTEM_COLOURS.get(row.system, "0.35")
