@@ -1,5 +1,4 @@
-"""Losses on logits: label smoothing (Eq. 1-3) and response-based distillation (Eq. 4) of Vats & Crandall (2021), and those
-of the systems that section 2 argues with or that came after.
+"""Losses on logits: label smoothing (Eq. 1-3) and distillation (Eq. 4) of Vats & Crandall (2021), and of related systems.
 
 Here, as in Eq. 4, `alpha` weighs the soft term, KL is summed over classes and averaged over examples, and there is no
 T² unless asked. Elsewhere: in Keras's example and torchdistill `alpha` weighs cross-entropy; torchdistill, mdistiller
@@ -88,9 +87,10 @@ def logit_matching_losses(
 ) -> Tensor:
     """Logit matching (Buciluă et al. 2006) for each example: (1 - alpha)·H(q, student) + alpha·mean_k (z_k - v_k)²/2.
 
-    z and v are the student's and the teacher's inputs to the softmax. With the half and the mean over classes it is what
-    T²·KL tends to as T grows, for logits of mean zero (Hinton et al. 2015, section 2.1). Parameters, shapes and errors as
-    `distillation_losses`; temperature and T² have no effect and are taken so that all losses can be called alike.
+    z and v are the student's and the teacher's inputs to the softmax. With the half and the mean over classes it is
+    what T²·KL tends to as T grows, for logits of mean zero (Hinton et al. 2015, section 2.1). Parameters, shapes and
+    errors as `distillation_losses`; temperature and T² have no effect and are taken so that all losses can be called
+    alike.
     """
     student, teacher = _check(student_logits, teacher_logits, temperature, alpha, scale_by_t2)
     squared = (_precise(student) - _precise(teacher)).square().mean(-1) / 2
@@ -100,8 +100,8 @@ def logit_matching_losses(
 def residual_logits(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
     """Residual distillation (Gao et al. 2020) on logits: what an assistant A is to learn, T - S (..., N, C).
 
-    By logit matching, for then A's loss is the squared error of the deployed sum: ((T - S) - A)² = (T - (S + A))². Gao et
-    al. match feature maps; this is the same on responses, the only thing that response-based distillation sees.
+    By logit matching, for then A's loss is the squared error of the deployed sum: ((T - S) - A)² = (T - (S + A))². Gao
+    et al. match feature maps; this is the same on responses, the only thing that response-based distillation sees.
     """
     return (_precise(teacher_logits) - _precise(student_logits)).detach()
 
@@ -109,10 +109,10 @@ def residual_logits(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
 def virtual_teacher_logits(labels: Tensor, num_classes: int, correct: float = 0.99) -> Tensor:
     """Logits (N, C), float32, of the manually designed teacher of teacher-free distillation (Yuan et al. 2020).
 
-    They are the logarithms of its probabilities, `correct` for an example's own class and (1 - correct)/(C - 1) for each
-    other one, so that Eq. 4 with these logits is the paper's formula: the KL of the teacher's soft labels at T and the
-    student's at T. In the authors' code the *probabilities* are divided by T, the student carries no temperature, and
-    the KL term is multiplied by 100.
+    They are the logarithms of its probabilities, `correct` for an example's own class and (1 - correct)/(C - 1) for
+    each other one, so that Eq. 4 with these logits is the paper's formula: the KL of the teacher's soft labels at T and
+    the student's at T. In the authors' code the *probabilities* are divided by T, the student carries no temperature,
+    and the KL term is multiplied by 100.
     """
     if not isinstance(correct, Real) or not 0 < correct < 1:
         raise UserError(f"correct must be a number in (0, 1); got {correct!r}")
@@ -131,12 +131,12 @@ def decoupled_losses(
     beta: float = 8.0,
     scale_by_t2: bool | Tensor = True,
 ) -> Tensor:
-    """Decoupled distillation (Zhao et al. 2022) for each example: (1 - alpha)·H(q, student) + alpha·T²·(TCKD + beta·NCKD).
+    """Decoupled distillation (Zhao et al. 2022) for each example: (1 - alpha)·H(q, p) + alpha·T²·(TCKD + beta·NCKD).
 
     TCKD is the KL between teacher and student of (own class, all others) at T, NCKD that of the distributions over the
-    other classes alone. With beta = 1 - (the teacher's soft label of the own class) the sum is the KL of Eq. 4. `beta` is
-    theirs over their alpha, 8 as in their code's default; here, as everywhere, `alpha` weighs the soft term. Their code
-    lets the soft term grow over the first epochs; this one does not. Shapes and errors as `distillation_losses`.
+    other classes alone. With beta = 1 - (the teacher's soft label of the own class) the sum is the KL of Eq. 4. `beta`
+    is theirs over their alpha, 8 as in their code's default; here, as everywhere, `alpha` weighs the soft term. Their
+    code lets the soft term grow over the first epochs; this one does not. Shapes and errors as `distillation_losses`.
     """
     student, teacher = _check(student_logits, teacher_logits, temperature, alpha, scale_by_t2)
     labels = _class_indices(labels, student.shape[:-1], student.shape[-1])
@@ -182,9 +182,9 @@ LOSSES: dict[str | None, Callable[..., Tensor]] = {
 
 
 def losses_by_member(kinds: Sequence[str | None], device: torch.device) -> Callable[..., Tensor]:
-    """The losses (E, N) of E students, each of its own kind (a key of `LOSSES`), as one function like `distillation_losses`.
+    """The losses (E, N) of E students, each of its own kind (a key of `LOSSES`), as one function.
 
-    Logits are (E, N, C), labels (E, N) and options (E, 1).
+    It is called like `distillation_losses`: logits are (E, N, C), labels (E, N) and options (E, 1).
     """
     distinct = list(dict.fromkeys(kinds))
     for kind in filter(None, distinct):
@@ -206,7 +206,7 @@ def losses_by_member(kinds: Sequence[str | None], device: torch.device) -> Calla
 
 
 def _check(student: Tensor, teacher: Tensor, *options: object) -> tuple[Tensor, Tensor]:
-    """Student's and teacher's logits if they and the options (temperature, alpha, T²) fit; the teacher gets no gradient."""
+    """Both logits if they and the options (temperature, alpha, T²) fit; the teacher's get no gradient."""
     if teacher.shape[-2:] != student.shape[-2:] or not _fits(teacher.shape, student.shape):
         raise UserError(f"logits disagree in shape: student {tuple(student.shape)}, teacher {tuple(teacher.shape)}")
     for name, value in zip(("temperature", "alpha", "scale_by_t2"), options, strict=True):

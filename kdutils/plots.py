@@ -870,15 +870,28 @@ def related_gains(summary: pd.DataFrame, datasets: list[str]) -> Figure:
     return figure
 
 
+def related_overview(summary: pd.DataFrame, systems: tuple[str, ...], caption: str, name: str) -> Table:
+    """Systems by data sets: the difference to Eq. 4 in points, with its interval, and the cost over Eq. 4's."""
+    rows = []
+    for system in systems:
+        cells = {"system": f"**{system}**" if system == "sweet spot" else system}
+        for row in summary[summary["system"] == system].itertuples():
+            cells[_title(summary[summary["dataset"] == row.dataset])] = f"{_difference(row, 'over')} at {row.cost:.2f}×"
+        rows.append(cells)
+    return Table(pd.DataFrame(rows).fillna("–"), caption, name)
+
+
+def _difference(row: object, what: str) -> str:
+    """A paired difference in percentage points, with its interval where there is one."""
+    low, high = (100 * getattr(row, f"{what}_{end}") for end in ("low", "high"))
+    return f"{100 * getattr(row, what):+.2f}" + _range(low, high, "{:+.2f}")
+
+
 def related_table(summary: pd.DataFrame, name: str) -> Table:
     """One data set's systems: the setting that validation chose, test accuracy, differences and entropy."""
     rows = []
     for row in summary.itertuples():
         teacher = _teacher(row.training, row.teacher)[0] if row.teacher in TEACHERS else row.teacher
-        difference = lambda what, row=row: (
-            f"{100 * getattr(row, what):+.2f}"
-            + _range(100 * getattr(row, f"{what}_low"), 100 * getattr(row, f"{what}_high"), "{:+.2f}")
-        )
         rows.append(
             {
                 "system": f"**{row.system}**" if row.system == "sweet spot" else row.system,
@@ -887,15 +900,15 @@ def related_table(summary: pd.DataFrame, name: str) -> Table:
                 "α": f"{row.alpha:g}",
                 "rate": f"{row.learning_rate:g}",
                 "accuracy": f"{100 * row.accuracy:.2f}" + _range(100 * row.low, 100 * row.high, "{:.2f}"),
-                "over hard labels": "–" if row.system == "hard labels" else difference("gain"),
-                "over Eq. 4": "–" if row.system == "Eq. 4" else difference("over"),
+                "over hard labels": "–" if row.system == "hard labels" else _difference(row, "gain"),
+                "over Eq. 4": "–" if row.system == "Eq. 4" else _difference(row, "over"),
                 "entropy": f"{row.entropy:.2f}",
             }
         )
     seeds = int(summary["seeds"].max())
     caption = (
-        f"{_title(summary)}: test accuracy in percent of the setting that validation chose of {summary['trials'].max()}, "
-        f"and paired differences in points ({seeds} seed{'s' * (seeds > 1)}"
+        f"{_title(summary)}: test accuracy in percent of the setting that validation chose of "
+        f"{summary['trials'].max()}, and paired differences in points ({seeds} seed{'s' * (seeds > 1)}"
         f"{', 95 % intervals' * (seeds > 2)}); mean entropy at T = 9 of the response in nats"
     )
     return Table(pd.DataFrame(rows), caption, name)
@@ -907,8 +920,6 @@ def _range(low: float, high: float, form: str) -> str:
 
 def cost_table(summary: pd.DataFrame, name: str) -> Table:
     """One data set's systems: what the teacher's side and the student's cost in training, and the tuning in all."""
-    plain = summary.set_index("system").loc["Eq. 4"]
-    whole = lambda row: row.teacher_multiply_adds + row.student_multiply_adds
     rows = []
     for row in summary.itertuples():
         cells = {"system": row.system, "deployed": f"{row.parameters:,.0f}"}
@@ -917,7 +928,7 @@ def cost_table(summary: pd.DataFrame, name: str) -> Table:
             cells[f"{side}: images"] = f"{of('passes') / 1e3:,.0f} k"
             cells[f"{side}: multiply-adds"] = f"{of('multiply_adds') / 1e12:.3g} T"
             cells[f"{side}: seconds"] = f"{of('seconds'):,.1f}"
-        cells["of Eq. 4"] = f"{whole(row) / whole(plain):.2f}"
+        cells["of Eq. 4"] = f"{row.cost:.2f}"
         rows.append(cells | {"with tuning: images": f"{row.tuning_passes / 1e3:,.0f} k"})
     caption = (
         f"{_title(summary)}: training cost of one deployed student: parameters; images seen, multiply-adds (backward "
@@ -928,7 +939,7 @@ def cost_table(summary: pd.DataFrame, name: str) -> Table:
 
 
 def systems_table(table: pd.DataFrame, systems: dict[str, str], caption: str, name: str) -> Table:
-    """What each compared system is (`related.SYSTEMS`), and the values that were tried, as records "related" have them."""
+    """What each compared system is (`related.SYSTEMS`), and the values that were tried, from records "related"."""
     rows = []
     for system, what in systems.items():
         tried = table[table["system"] == system]

@@ -1,9 +1,9 @@
 """The systems that section 2 argues with, and two that came after, on the paper's own students.
 
-Each system is a short function that says which students are distilled, from whom and at which settings; the training loops
-are those of every other table. All give a student the same optimiser steps on the same minibatches from the same initial
-weights, and all have `TRIALS` settings of which validation chooses one (`chosen`). What an assistant, a pre-trained copy
-or a teacher's training costs is counted (`costs`), not tuned.
+Each system is a short function that says which students are distilled, from whom and at which settings; the training
+loops are those of every other table. All give a student the same optimiser steps on the same minibatches from the same
+initial weights, and all have `TRIALS` settings of which validation chooses one (`chosen`). What an assistant, a
+pre-trained copy or a teacher's training costs is counted (`costs`), not tuned.
 """
 
 import dataclasses
@@ -56,13 +56,13 @@ SMOOTHING = _settings(temperature=1.0, alpha=(0.1, ALPHA_LS))  # 0.1: Szegedy et
 MATCHING = _settings(temperature=1.0, alpha=(0.5, 1.0), loss="logits")  # without hard labels, as in 2006, and with them
 # CE and TCKD weigh alike, as theirs, and NCKD 8 times as much.
 DECOUPLED = _settings(temperature=(3.0, TABLE_TEMPERATURE), alpha=0.5, scale_by_t2=True, loss="decoupled")
-# Of ten logits with a standard deviation of 1 none is above 3, so that T is small; theirs is 2, and their weights 0.1 to 9.
+# Of ten logits with a standard deviation of 1 none is above 3, so that T is small; theirs is 2, their weights 0.1 to 9.
 STANDARDISED = _settings(temperature=(1.0, 2.0), alpha=ALPHA_KD, scale_by_t2=True, loss="standardised")
 DESIGNED = _settings(temperature=(TABLE_TEMPERATURE, 20.0), alpha=ALPHA_KD, teacher=VIRTUAL)  # theirs: 20 and more
 HARD = [{"temperature": 1.0, "alpha": 0.0, "learning_rate": rate} for rate in HARD_RATES]
 ASSISTANT = {"temperature": 3.0, "alpha": ALPHA_KD, "scale_by_t2": True}  # how an assistant is distilled
-# Assistants, the larger first: near the geometric mean of the sizes of the large teacher and the student, then of it and
-# the student.
+# Assistants, the larger first: near the geometric mean of the large teacher's and the student's sizes, then between it
+# and the student. What each differs in from the student.
 CHAIN = {
     "mnist": ({"variant": "width*4"}, {"variant": "width*2"}),
     "fashion_mnist": ({"variant": "width*4"}, {"variant": "width*2"}),
@@ -86,6 +86,11 @@ SYSTEMS = {
     "decoupled": "the KL of Eq. 4 in two parts, other classes among themselves weighed 8 times; T²",
     "standardised": "Eq. 4 with T² between logits made to mean 0 and deviation 1",
 }
+#: Those that section 2 argues about, beside the two ends: no teacher, and the paper's own remedy.
+ARGUED = (
+    *("hard labels", "Eq. 4, small teacher", "sweet spot", "one assistant", "two assistants"),
+    *("self-training", "virtual teacher", "residual"),
+)
 WITHOUT_TEMPERATURE = ("hard labels", "logit matching", "residual")
 HELPER = "assistant"  # the "system" of assistants themselves, which are recorded and not compared
 
@@ -185,7 +190,7 @@ def sweet_spot(study: Study, dataset: str, seed: int) -> list[StudentRun]:
 
 
 def spot(study: Study, dataset: str) -> Training:
-    """The paper's first training of section 5, batches of 4096, for as many epochs as the sweep has (MNIST: 50, as theirs).
+    """The paper's first training of section 5, batches of 4096, for as many epochs as the sweep has (MNIST: its 50).
 
     Where a sweep has no such batches, its largest. The paper names a spot for MNIST alone.
     """
@@ -319,9 +324,10 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
 def summary(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """A row for each data set and system: its chosen setting, test accuracy with interval, entropy and costs.
 
-    Means over seeds; `low` and `high` are the 95 % t interval over seeds (NaN below three). `gain` is the paired difference
-    to hard labels and `over` that to Eq. 4 from the same teacher's usual training, each with its interval. `tuning_passes`
-    counts all training of all trials, each network once.
+    Means over seeds; `low` and `high` are the 95 % t interval over seeds (NaN below three). `gain` is the paired
+    difference to hard labels and `over` that to Eq. 4 from the large teacher as usually trained, each with its
+    interval; `cost` is all multiply-adds over those of that Eq. 4. `tuning_passes` counts all training of all trials,
+    each network once.
     """
     best = chosen(table)
     cost = costs(table["run"], runs)
@@ -340,43 +346,14 @@ def summary(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         everything = pd.concat([pd.Series(networks) for networks in cost.loc[trials["run"], "lineage"]])
         row |= {"tuning_passes": everything.groupby(level=0).max().sum() / len(of)}
         rows.append(row)
-    return pd.DataFrame(rows)
+    found = pd.DataFrame(rows)
+    if len(found):
+        whole = found["teacher_multiply_adds"] + found["student_multiply_adds"]
+        plain = whole[found["system"] == "Eq. 4"].groupby(found["dataset"]).first()
+        found["cost"] = whole / found["dataset"].map(plain)
+    return found
 
 
 def _interval(prefix: str, values: pd.Series, name: str) -> dict:
     found = interval(values) if len(values) else Interval(float("nan"), float("nan"), float("nan"), 0)
     return {name: found.estimate, f"{prefix}low": found.low, f"{prefix}high": found.high}
-
-
-def answers(found: pd.DataFrame) -> list[str]:
-    """For each data set of a `summary` a sentence or two of Markdown: what led, and what the paper's method gave and cost."""
-    texts = []
-    for dataset, of in found.groupby("dataset", sort=False):
-        rows = of.set_index("system")
-        best, spot, whole = rows.loc[rows["accuracy"].idxmax()], rows.loc["sweet spot"], _total(rows)
-        ratio = whole / whole["Eq. 4"]
-        single = rows[rows["parameters"] == rows["parameters"].min()]
-        leader = single["accuracy"].idxmax()
-        texts.append(
-            f"**{dataset}** ({of['profile'].iloc[0]}, {spot['seeds']} seeds). Highest mean test accuracy of a single student: "
-            f"{leader}, {_points(single.loc[leader], 'gain')} points over hard labels"
-            + (f" ({best.name}, which deploys two, {_points(best, 'gain')})" if best.name != leader else "")
-            + f". Over Eq. 4 from the large teacher as usually trained, in points: the sweet spot "
-            f"{_points(spot, 'over')}, the small teacher {_points(rows.loc['Eq. 4, small teacher'], 'over')}, one assistant "
-            f"{_points(rows.loc['one assistant'], 'over')}, two {_points(rows.loc['two assistants'], 'over')}, residual "
-            f"{_points(rows.loc['residual'], 'over')}. Their training takes {ratio['sweet spot']:.2f}, "
-            f"{ratio['Eq. 4, small teacher']:.2f}, {ratio['one assistant']:.2f}, {ratio['two assistants']:.2f} and "
-            f"{ratio['residual']:.2f} times the multiply-adds of Eq. 4's."
-        )
-    return texts
-
-
-def _total(rows: pd.DataFrame) -> pd.Series:
-    return rows["teacher_multiply_adds"] + rows["student_multiply_adds"]
-
-
-def _points(row: pd.Series, name: str) -> str:
-    """A difference in percentage points, with its interval if there is one."""
-    text = f"{100 * row[name]:+.2f}"
-    low, high = 100 * row[f"{name}_low"], 100 * row[f"{name}_high"]
-    return text if pd.isna(low) else f"{text} [{low:+.2f}, {high:+.2f}]"

@@ -1,7 +1,8 @@
 """A known reference: PyTorch's own tutorial on knowledge distillation, with its recipe, on several seeds.
 
-https://pytorch.org/tutorials/beginner/knowledge_distillation_tutorial.html, the part on soft targets. Networks, data and
-optimiser are the tutorial's; loss, batches and seeds are those of every other run here. The tutorial shows one seed.
+https://pytorch.org/tutorials/beginner/knowledge_distillation_tutorial.html, the part on soft targets. Networks, data
+and optimiser are the tutorial's; loss, batches and seeds are those of every other run here. The tutorial shows one
+seed.
 """
 
 import time
@@ -33,7 +34,7 @@ DROPOUT = 0.1
 
 
 def create_network(dataset: str, network: str, seed: int) -> nn.Sequential:
-    """The tutorial's "teacher" (1,186,986 parameters on CIFAR-10) or "student" (267,738), with PyTorch's initial weights."""
+    """The tutorial's "teacher" (1,186,986 parameters on CIFAR-10) or "student" (267,738), initialised as PyTorch does."""
     torch.manual_seed(seed)
     convolutions, hidden = _LAYERS[network]
     channels, size = INPUT_SHAPES[dataset]
@@ -62,7 +63,8 @@ def train(
 ) -> nn.Module:
     """A network, trained on normalised images float32 (N, C, H, W) with labels (N,), both on the device.
 
-    `teacher` are its teacher's logits (N, 10) on these images, for which no image ever changes: there is no augmentation.
+    `teacher` are its teacher's logits (N, 10) on these images, for which no image ever changes: there is no
+    augmentation.
     """
     model = create_network(protocol.dataset, protocol.network, seed_for("tutorial", protocol.seed, protocol.network))
     model = model.to(device, memory_format=torch.channels_last)
@@ -143,8 +145,9 @@ def ensure(study: "Study", runs: list["TeacherRun"]) -> None:
 def compared(table: pd.DataFrame) -> pd.DataFrame:
     """The tutorial's printed accuracies beside ours, and its gain from distilling beside ours, in percent and points.
 
-    `table` is `Study.tutorial()` of one data set; the tutorial's is CIFAR-10. `estimate` is the mean over seeds, `low` and `high` its 95 % t interval
-    (NaN below three seeds; of the gain, of the paired difference), `lowest` and `highest` those of single seeds.
+    `table` is `Study.tutorial()` of one data set; the tutorial's is CIFAR-10. `estimate` is the mean over seeds, `low`
+    and `high` its 95 % t interval (NaN below three seeds; of the gain, of the paired difference), `lowest` and
+    `highest` those of single seeds.
     """
     theirs = published.load("tutorial").set_index("network")
     dataset, nan = table["dataset"].iloc[0], float("nan")

@@ -85,6 +85,7 @@ def test_related_work(page) -> None:
         > cost.loc["Eq. 4", "of Eq. 4"]
         == 1
     )
+    assert "sweet spot" in set(found["related-overview"]["system"].str.strip("*"))
     assert set(found["tutorial-digits"]["network"]) >= {"teacher", "student", "distilled"}
     confidence = found["confidence"].set_index("teacher").drop(columns="data").astype(float)
     steps = confidence.diff(axis=1).iloc[:, 1:]

@@ -316,6 +316,10 @@ def test_the_summary_of_the_comparison(study):
     for row in shown.itertuples():
         assert row.accuracy == pytest.approx(best.loc[best["system"] == row.system, "accuracy"].mean())
         assert row.gain == pytest.approx(row.accuracy - hard["accuracy"])
+        assert row.over == pytest.approx(row.accuracy - shown.set_index("system").loc["Eq. 4", "accuracy"])
+    cost = shown.set_index("system")["cost"]
+    assert cost["Eq. 4"] == 1 and cost["sweet spot"] == pytest.approx(5 / 3, rel=0.02), "five epochs for three"
+    assert cost["hard labels"] < cost["self-training"] < 1 < cost["one assistant"] < cost["two assistants"]
     student = 2 * 200
     tuning = shown.set_index("system")["tuning_passes"]
     assert tuning["hard labels"] == TRIALS * student and tuning["Eq. 4"] == TRIALS * student + 3 * 200
