@@ -1073,3 +1073,58 @@ def tutorial_table(compared: pd.DataFrame, caption: str, name: str) -> Table:
             }
         )
     return Table(pd.DataFrame(rows), caption, name)
+
+
+# ---------------------------------------------------------------- how fast
+
+
+def speed_table(rows: pd.DataFrame, caption: str, name: str) -> Table:
+    """Comparisons of speed, one a line: seconds, the ratio with its range over repeats, and whether its bar is reached."""
+    lines = []
+    for row in rows.itertuples():
+        reached = row.gib if not pd.isna(row.gib) else row.share if pd.isna(row.ratio) else row.ratio
+        good = (
+            ""
+            if pd.isna(row.bar)
+            else "yes"
+            if (reached <= row.bar if reached is row.gib else reached >= row.bar)
+            else "no"
+        )
+        peer = " (the other one is faster)" if row.ratio < 1 and row.comparison != "growth" else ""
+        measured = (
+            f"{row.gib:.2f} GiB"
+            if not pd.isna(row.gib)
+            else f"{100 * row.share:.1f} % of the matrix rate"
+            if pd.isna(row.ratio)
+            else f"{row.ratio:.1f} times [{row.ratio_low:.1f}, {row.ratio_high:.1f}]{peer}"
+        )
+        bar = "–" if pd.isna(row.bar) else f"≤ {row.bar:g} GiB" if not pd.isna(row.gib) else f"{row.bar:g}"
+        lines.append(
+            [
+                row.machine,
+                TITLES.get(row.dataset, row.dataset),
+                row.comparison,
+                row.members,
+                row.batch_size,
+                f"**{measured}**",
+                bar,
+                good,
+                row.note,
+            ]
+        )
+    columns = ["machine", "data", "against", "members", "batch", "measured", "to reach", "reached", "how"]
+    return Table(pd.DataFrame(lines, columns=columns), caption, name)
+
+
+def growth(rows: pd.DataFrame) -> Figure:
+    """Seconds a student's epoch as the fleet grows, one line a machine and data set."""
+    figure, axis = plt.subplots(figsize=(5.5, 3.6))
+    if rows.empty:
+        not_yet(axis, "time a member")
+        return figure
+    for (machine, dataset), of in rows.groupby(["machine", "dataset"]):
+        of = of.sort_values("members")
+        axis.plot(of["members"], of["ours"], "-o", markersize=5, label=f"{TITLES[dataset]}, {machine}")
+    axis.set(xscale="log", yscale="log", xlabel="members of the fleet", ylabel="seconds a student's epoch")
+    axis.legend(fontsize="x-small")
+    return figure

@@ -46,6 +46,7 @@ IDENTITY = {
     "tutorial": ["profile", "dataset", "training", "teacher", "seed", "run"],
     "images": ["dataset", "split", "index"],
     "runs": ["kind", "run"],
+    "benchmarks": ["machine", "dataset", "role", "members", "batch_size", "comparison"],
 }
 #: The columns that hold what was measured.
 VALUES = {
@@ -69,6 +70,11 @@ VALUES = {
     "tutorial": ["epochs", "accuracy"],
     "images": ["label", "channels", "height", "width", "pixels"],
     "runs": ["epochs", "seconds", "device", "torch", "commit", "date", "command", "protocol"],
+    # Of `tests/benchmarks`, where each is explained; what a row does not measure is empty.
+    "benchmarks": [
+        *("ours", "theirs", "ratio", "ratio_low", "ratio_high", "repeats"),
+        *("operations", "rate", "share", "gib", "bar", "note", "torch", "commit", "date"),
+    ],
 }
 
 

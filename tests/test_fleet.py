@@ -127,6 +127,16 @@ def test_stacked_equals_plain_on_real_images_in_single_precision(real_data):
     assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-2)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist", "cifar10"])
+def test_stacked_on_a_gpu_equals_plain(double, real_data, dataset):
+    """120 steps in float64, as one captured graph, with the hand-written kernels; the last batch is a short one."""
+    given, chosen = material(dataset, 475, real_data, measured=20), members(dataset, batch_size=4, epochs=1)
+    stacked = distil(chosen, *given, torch.device("cuda"), stacked=True)
+    for one, other in zip(stacked, distil(chosen, *given, CPU, stacked=False), strict=True):
+        torch.testing.assert_close(one.test, other.test, rtol=0, atol=1e-6, check_dtype=False)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_a_batch_without_examples_leaves_a_member_as_it_was(double, optimizer):
     """Batches of one image: a member that lacks its class must not move, not even by its momentum."""
