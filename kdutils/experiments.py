@@ -426,17 +426,21 @@ class Study:
                     StudentRun(t, self.student(t, role="student-baseline", **fields), "baseline") for t, fields in kinds
                 ]
             case "variations":
-                return [
-                    run for v in variations(dataset, named["equal"]["small"]) for run in self._vary(v, dataset, seed)
-                ]
+                return [run for v in self.variations(dataset) for run in self._vary(v, dataset, seed)]
         check_name("group of runs", group, GROUPS)
+
+    def variations(self, dataset: str) -> list[Variation]:
+        """The variations of a data set at this profile, which trains no teacher longer than for its other figures."""
+        equal, named = trainings(self.full, dataset)["equal"]["small"], self.full.variations[dataset]
+        most = max(self.full.sweep_epochs[dataset], equal.epochs)
+        found = [v for v in variations(dataset, equal) if not v.training or v.training.epochs <= most]
+        at = {"temperatures": (TABLE_TEMPERATURE,)}
+        return [dataclasses.replace(v, **at) for v in found if v.name in named] if named else found
 
     def _vary(self, variation: Variation, dataset: str, seed: int) -> list[StudentRun]:
         """The students of one variation."""
         equal = trainings(self.full, dataset)["equal"]["small"]
         how, fields = variation.training or equal, dict(variation.student)
-        # No longer than this profile trains teachers at all.
-        how = Training(how.batch_size, min(how.epochs, max(self.full.sweep_epochs[dataset], equal.epochs)))
         if "batch_size" in fields:
             fields["batch_size"] = self.full.batch_size(dataset, fields["batch_size"])
         found = []
@@ -854,12 +858,12 @@ def multiply_adds(protocol: TeacherProtocol | StudentProtocol, epochs: int) -> f
     seen = (protocol.train_size or FULL_SIZE[protocol.dataset]) * epochs
     if isinstance(protocol, StudentProtocol) and protocol.steps:
         seen = epochs * protocol.steps * protocol.batch_size
-    return 3.0 * _multiply_adds(protocol.dataset, protocol.role) * seen
+    return 3.0 * _multiply_adds(protocol.dataset, protocol.role, protocol.variant) * seen
 
 
 @functools.cache
-def _multiply_adds(dataset: str, role: str) -> int:
-    return count_multiply_adds(create_model(dataset, role), dataset)
+def _multiply_adds(dataset: str, role: str, variant: str) -> int:
+    return count_multiply_adds(create_model(dataset, role, variant=variant), dataset)
 
 
 def status(studies: Iterable[Study]) -> pd.DataFrame:
