@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from kdutils.errors import UserError, check_name
-from kdutils.protocols import Protocol, TeacherProtocol, canonical, key
+from kdutils.protocols import Protocol, canonical, key
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -34,11 +34,16 @@ IDENTITY = {
     "curves": ["profile", "dataset", "training", "teacher", "seed", "selection", "examples", "step", "run"],
     "baseline": ["profile", "dataset", "training", "teacher", "seed", "temperature", "run"],
     "variations": ["profile", "dataset", "training", "teacher", "seed", "missing_class", "temperature", "run"],
+    "related": [
+        *("profile", "dataset", "system", "training", "teacher", "role", "temperature", "alpha", "learning_rate"),
+        *("seed", "run"),
+    ],
     "response": ["profile", "dataset", "training", "teacher", "seed", "split", "temperature", "run"],
     "history": ["profile", "dataset", "training", "teacher", "seed", "epoch", "run"],
     "soft_labels": ["profile", "dataset", "training", "teacher", "seed", "example", "class", "run"],
     "scatter": ["profile", "dataset", "training", "teacher", "seed", "split", "run"],
     "projection": ["profile", "dataset", "training", "teacher", "seed", "split", "class", "example", "run"],
+    "tutorial": ["profile", "dataset", "training", "teacher", "seed", "run"],
     "images": ["dataset", "split", "index"],
     "runs": ["kind", "run"],
 }
@@ -52,6 +57,7 @@ VALUES = {
         *("accuracy_missing", "accuracy", "validation_best", "validation_last"),
         *("bias", "accuracy_missing_biased", "accuracy_biased"),
     ],
+    "related": ["accuracy", "validation_best", "validation_last", "entropy"],
     "response": [
         *("batch_size", "epochs", "accuracy", "entropy", "confidence"),
         *("row", "row_all", "row_normalised", "column", "column_all", "column_normalised"),
@@ -60,6 +66,7 @@ VALUES = {
     "soft_labels": ["epochs", "index", "probability"],
     "scatter": ["epochs", "classes", "ratio", "ratio_all_triples"],
     "projection": ["x", "y"],
+    "tutorial": ["epochs", "accuracy"],
     "images": ["label", "channels", "height", "width", "pixels"],
     "runs": ["epochs", "seconds", "device", "torch", "commit", "date", "command", "protocol"],
 }
@@ -170,7 +177,7 @@ def add_runs(made: list[tuple[Protocol, int, float]], device: torch.device, resu
     }
     rows = [
         {
-            "kind": "teacher" if isinstance(protocol, TeacherProtocol) else "student",
+            "kind": type(protocol).__name__.removesuffix("Protocol").lower(),
             "run": key(protocol),
             "protocol": canonical(protocol),
             "epochs": epochs,

@@ -285,6 +285,7 @@ CHANGED = {
     ("mnist", "teacher-small", "dense+width/2"): conv(1, 128, 256) + dense(7 * 7 * 256, 64, 128, 10),
     ("mnist", "teacher-small", "relu"): 1_433_610,
     ("mnist", "teacher-small", "width/16"): 20_490,  # which is the student
+    ("mnist", "student", "width*3"): conv(1, 48, 96) + dense(7 * 7 * 96, 10),
     ("mnist", "student", "large-family+width/8"): conv(1, 16, 32, 64) + dense(4 * 4 * 64, 16, 32, 10),
     ("fashion_mnist", "teacher-large", "no-dense"): conv(1, 64, 128, 256, 512) + dense(2 * 2 * 512, 10),
     ("fashion_mnist", "teacher-large", "width/2"): conv(1, 32, 64, 128, 256) + dense(2 * 2 * 256, 128, 256, 128, 10),
