@@ -489,9 +489,7 @@ class Study:
                     StudentRun(t, self.student(t, role="student-baseline", **fields), "baseline") for t, fields in kinds
                 ]
             case "variations":
-                return [
-                    run for v in variations(dataset, named["equal"]["small"]) for run in self._vary(v, dataset, seed)
-                ]
+                return [run for v in self.varied(dataset) for run in self._vary(v, dataset, seed)]
             case "related":
                 from kdutils import related  # which is made of this module's runs
 
@@ -501,12 +499,18 @@ class Study:
                 return [TeacherRun(dataset, name, group, seed, p, p.epochs) for name, p in found.items()]
         check_name("group of runs", group, GROUPS)
 
+    def varied(self, dataset: str) -> list[Variation]:
+        """The variations of a data set at this profile, which trains no teacher longer than for its other figures."""
+        equal, named = trainings(self.full, dataset)["equal"]["small"], self.full.variations[dataset]
+        most = max(self.full.sweep_epochs[dataset], equal.epochs)
+        found = [v for v in variations(dataset, equal) if not v.training or v.training.epochs <= most]
+        at = {"temperatures": (TABLE_TEMPERATURE,)}
+        return [dataclasses.replace(v, **at) for v in found if v.name in named] if named else found
+
     def _vary(self, variation: Variation, dataset: str, seed: int) -> list[StudentRun]:
         """The students of one variation."""
         equal = trainings(self.full, dataset)["equal"]["small"]
         how, fields = variation.training or equal, dict(variation.student)
-        # No longer than this profile trains teachers at all.
-        how = Training(how.batch_size, min(how.epochs, max(self.full.sweep_epochs[dataset], equal.epochs)))
         if "batch_size" in fields:
             fields["batch_size"] = self.full.batch_size(dataset, fields["batch_size"])
         found = []

@@ -27,6 +27,7 @@ import json
 from dataclasses import dataclass
 
 from kdutils.data import data_hash
+from kdutils.response import COUNTERFEITS
 
 SCHEMA = 1
 TEMPERATURES = (3.0, 6.0, 9.0, 12.0, 15.0, 20.0)  # Tables 4-6
@@ -185,6 +186,7 @@ class Profile:
     sweep: dict[str, tuple[int, ...]]  # batch sizes (at full scale) of section 5
     sweep_epochs: dict[str, int]
     sweep_seeds: dict[str, int]  # at most
+    variations: dict[str, tuple[str, ...]]  # by name, and then at T = 9 alone; empty: all of them
     precision: dict[str, str]  # of teachers
     student_precision: dict[str, str]
     seeds: int
@@ -213,6 +215,9 @@ class Profile:
             parts += [f"{name} {', '.join(f'{v:g}' for v in mine)} alone"] * (mine != theirs)
         if self.numbers(dataset) != full.numbers(dataset):
             parts.append(f"{', '.join(map(str, self.numbers(dataset)))} examples a class")
+        if self.variations[dataset]:
+            names = ", ".join(f'"{name}"' for name in self.variations[dataset])
+            parts.append(f"variations {names} at T = {TABLE_TEMPERATURE:g} alone")
         return ", ".join(parts)
 
     def validation_images(self, dataset: str) -> int:
@@ -247,6 +252,7 @@ PROFILES = {
         sweep=_all(_MNIST_SWEEP) | {"cifar10": (256, 1024, 4096, 8192), "digits": (32, 128, 512)},
         sweep_epochs=_all(50) | {"cifar10": 30},
         sweep_seeds=_all(1),
+        variations=_all(()),
         precision=_all("float32") | {"cifar10": "bfloat16"},
         student_precision=_all("float32") | {"cifar10": "bfloat16"},
         seeds=3,
@@ -263,6 +269,7 @@ PROFILES = {
         | {"mnist": (256, 4096, 8192), "cifar10": (256, 4096), "digits": (32, 128, 512)},
         sweep_epochs={"mnist": 50, "fashion_mnist": 20, "cifar10": 10, "digits": 50},
         sweep_seeds=_all(1),
+        variations=_all(()),
         precision=_all("float32"),
         student_precision=_all("float32"),
         seeds=1,
@@ -278,6 +285,7 @@ PROFILES = {
         sweep=_all((256, 1024, 4096)) | {"digits": (32, 128, 512)},
         sweep_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 2, "digits": 20},
         sweep_seeds=_all(1),
+        variations=_all(("equal", *COUNTERFEITS, "alpha 0.99, T²")),
         precision=_all("float32"),
         student_precision=_all("float32"),
         seeds=1,

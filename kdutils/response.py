@@ -154,11 +154,9 @@ def counterfeit(logits: Tensor, labels: Tensor, kind: str, *, temperature: float
         If the kind is unknown, or as `soft_labels`.
     """
     check_name("counterfeit", kind, COUNTERFEITS)
-    labels = torch.as_tensor(labels)
-    generator = torch.Generator().manual_seed(seed)
-    num_classes = logits.shape[-1]
-    own = F.one_hot(labels.long(), num_classes).bool()
-    others = _as_float(logits, "logits")[~own].view(-1, num_classes - 1)  # in class order
+    logits, labels = _as_float(logits, "logits"), torch.as_tensor(labels)
+    others, num_classes = _split(logits, labels)[1], logits.shape[-1]  # the other classes', in their order
+    own, generator = F.one_hot(labels.long(), num_classes).bool(), torch.Generator().manual_seed(seed)
     if kind.startswith("permuted"):
         if kind == "permuted":
             order = torch.rand(others.shape, generator=generator).argsort(1)
@@ -166,17 +164,17 @@ def counterfeit(logits: Tensor, labels: Tensor, kind: str, *, temperature: float
             # A random cycle through the other classes: each gets another one's label.
             cycles = torch.stack([torch.randperm(num_classes - 1, generator=generator) for _ in range(num_classes)])
             order = torch.empty_like(cycles).scatter_(1, cycles, cycles.roll(1, 1))[labels]
-        found = logits.float().clone()
+        found = logits.clone()
         found[~own] = others.gather(1, order).flatten()
-        return found
+        return found.float()
     confidence, similarity = _split(soft_labels(logits.double(), temperature), labels)
-    rest = 1 - confidence[:, None]
     shares = torch.full_like(similarity, 1 / (num_classes - 1))
     if kind == "class mean":
+        each = soft_labels(others.double(), temperature)  # sums to one, also where the similarity labels vanish
         for c in labels.unique():
-            shares[labels == c] = (similarity / rest.clamp(min=1e-30))[labels == c].mean(0)
+            shares[labels == c] = each[labels == c].mean(0)
     found = torch.empty_like(logits, dtype=torch.float64)
-    found[own], found[~own] = confidence, (rest * shares).flatten()
+    found[own], found[~own] = confidence, (similarity.sum(1, keepdim=True) * shares).flatten()
     return (temperature * found.clamp(min=1e-30).log()).float()
 
 

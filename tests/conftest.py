@@ -4,6 +4,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -31,6 +32,15 @@ def smoke_study(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> St
     study.missing_class()
     study.response()
     return study
+
+
+class Here(Executor):
+    """Runs at once, in this process, what it is given."""
+
+    def submit(self, function, /, *args, **options) -> Future:
+        future: Future = Future()
+        future.set_result(function(*args, **options))
+        return future
 
 
 def skip_or_fail(reason: str) -> NoReturn:

@@ -7,8 +7,22 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from kdutils import claims, records
-from kdutils.claims import CELL_SHARE, CLAIMS, GAP_POINTS, LARGE, LARGE_CEILING, SMALL, interval, verdicts
+from kdutils import claims, published, records
+from kdutils.claims import (
+    ALIKE,
+    BENT,
+    CELL_SHARE,
+    CLAIMS,
+    FALL,
+    GAP_POINTS,
+    LARGE,
+    LARGE_CEILING,
+    NOTHING,
+    SMALL,
+    VARIANCES,
+    interval,
+    verdicts,
+)
 
 TEMPERATURES = (3.0, 9.0, 20.0, 40.0)
 
@@ -367,3 +381,319 @@ def test_retrained_spread(b, c, verdict):
         for split in ("train", "test")
     ]
     assert decide("retrained-spread", pd.DataFrame(rows))["verdict"] == verdict
+
+
+# Temperature
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize(
+    ("dataset", "fall", "verdict"),
+    [
+        ("mnist", 0, "reproduced"),
+        ("mnist", FALL - 0.01, "reproduced"),
+        ("mnist", -FALL + 0.01, "reproduced"),
+        ("mnist", FALL + 0.01, "not reproduced"),
+        ("mnist", -FALL - 0.01, "not reproduced"),
+        ("fashion_mnist", 60, "reproduced"),
+        ("fashion_mnist", 5, "partly"),
+        ("fashion_mnist", 0, "not reproduced"),
+        ("fashion_mnist", -60, "not reproduced"),
+        ("digits", 0, "reproduced"),
+    ],
+)
+def test_temperature_fall(dataset, fall, verdict, seeds):
+    at = lambda seed, c, t: 70 - fall * (t - 3) / 17 + (c - 4.5)
+    row = decide("temperature-fall", missing_class(at, 10, seeds, dataset=dataset), dataset)
+    assert row["verdict"] == verdict and row["estimate"] == pytest.approx(fall, abs=1e-9) and row["seeds"] == seeds
+
+
+@pytest.mark.parametrize("dataset", ["fashion_mnist", "cifar10"])
+def test_a_fall_is_decided_at_half_the_published_one(dataset):
+    printed = published.load("missing_class").query("dataset == @dataset and teacher == 'small'")
+    fall = printed.query("temperature == 3")["accuracy"].mean() - printed.query("temperature == 20")["accuracy"].mean()
+    assert fall > FALL, "else it is decided as MNIST's"
+    for share, verdict in ((0.51, "reproduced"), (0.49, "partly")):
+        table = missing_class(lambda s, c, t, share=share: 70 - share * fall * (t == 20), 10, dataset=dataset)
+        assert decide("temperature-fall", table, dataset)["verdict"] == verdict
+
+
+def test_a_fall_that_depends_on_the_seed_is_not_found():
+    table = missing_class(lambda s, c, t: 70 - [-40, 40, 90][s] * (t == 20), 10, seeds=3, dataset="fashion_mnist")
+    assert decide("temperature-fall", table, "fashion_mnist")["verdict"] == "not reproduced"
+
+
+def test_a_fall_needs_both_ends_of_one_seed():
+    table = missing_class(lambda s, c, t: 70, 10, seeds=2)
+    lacking = {"T = 20": table["temperature"] < 20, "the small teacher": table["teacher"] == "large"}
+    lacking["a seed with both"] = (table["temperature"] == 3) == (table["seed"] == 0)
+    for what, kept in lacking.items():
+        assert decide("temperature-fall", table[kept])["verdict"] == "not yet run", what
+
+
+# Learning faster
+
+
+def curves(gaps: dict, seeds: int = 1) -> pd.DataFrame:
+    """Records of `curves`: the small teacher's student is ahead by these points, by examples a class, while it learns.
+
+    Ahead at the first half of the measurements only, by twice as much: both end alike.
+    """
+    rows = [
+        {
+            **{"profile": "paper", "dataset": "mnist", "training": "equal", "teacher": teacher, "seed": seed},
+            **{"selection": selection, "examples": n, "step": step, "loss": 1.0},
+            "validation": 0.5 + step / 100 + (teacher == "small") * (step <= 5) * 2 * value(gap, seed) / 100,
+        }
+        for teacher in ("small", "large")
+        for seed in range(seeds)
+        for selection in ("highest", "random")
+        for n, gap in gaps.items()
+        for step in range(1, 11)
+    ]
+    return pd.DataFrame(rows)
+
+
+def value(gap, seed):
+    return gap(seed) if callable(gap) else gap
+
+
+@pytest.mark.parametrize(
+    ("gaps", "verdict"),
+    [((1, 2, 3), "reproduced"), ((-1, 2, 3), "partly"), ((-3, 1, 1), "not reproduced"), ((0, 0, 0), "not reproduced")],
+)
+def test_faster(gaps, verdict):
+    row = decide("faster", curves(dict(zip((5, 50, 500), gaps, strict=True))))
+    assert row["verdict"] == verdict and row["estimate"] == pytest.approx(np.mean(gaps), abs=1e-9)
+    assert f"above at {sum(g > 0 for g in gaps)} of 3" in row["detail"] and row["unit"] == "points"
+
+
+def test_faster_by_seeds_needs_an_interval():
+    unsure = lambda seed: [-1, 1, 6][seed]
+    assert decide("faster", curves({5: unsure, 50: 2}, seeds=3))["verdict"] == "not reproduced"
+    assert decide("faster", curves({5: lambda seed: [-1, 0, 2][seed], 50: 9}, seeds=3))["verdict"] == "partly"
+    assert decide("faster", curves({5: 1, 50: 2}, seeds=3))["verdict"] == "reproduced"
+
+
+def test_faster_needs_both_teachers():
+    table = curves({5: 1}, seeds=2)
+    for kept in (table["teacher"] == "small", (table["teacher"] == "small") == (table["seed"] == 0)):
+        assert decide("faster", table[kept])["verdict"] == "not yet run"
+
+
+# Variance
+
+
+def variances(ratios: dict, seeds: int = 1, **changes) -> pd.DataFrame:
+    """Records of `response` in which the large teacher's variances are these times the small one's."""
+    rows = [
+        {
+            **{"profile": "paper", "dataset": "mnist", "training": "equal", "teacher": teacher, "seed": seed},
+            **{"split": "test", "temperature": 9.0},
+            **{n: 0.01 * (1 + seed) * (value(ratios[n], seed) if teacher == "large" else 1) for n in VARIANCES},
+            **changes,
+        }
+        for teacher in ("small", "large")
+        for seed in range(seeds)
+    ]
+    return pd.DataFrame(rows)
+
+
+ALL_LESS = dict.fromkeys(VARIANCES, 0.5)
+
+
+def test_varies_less():
+    assert len(VARIANCES) == 6
+    row = decide("varies-less", variances(ALL_LESS, seeds=3))
+    assert row["verdict"] == "reproduced"
+    assert (row["estimate"], row["low"], row["high"]) == pytest.approx((0.5, 0.5, 0.5))
+    row = decide("varies-less", variances(ALL_LESS | {"row": 8.0}))
+    assert row["verdict"] == "partly" and row["estimate"] == pytest.approx((0.5**5 * 8) ** (1 / 6))
+    assert "row 8.00" in row["detail"] and "column all 0.50" in row["detail"]
+    assert decide("varies-less", variances(dict.fromkeys(VARIANCES, 1.0)))["verdict"] == "not reproduced"
+    unsure = dict.fromkeys(VARIANCES, lambda seed: [0.1, 0.5, 3][seed])
+    assert decide("varies-less", variances(unsure, seeds=3))["verdict"] == "not reproduced"
+
+
+def test_only_the_test_set_at_t_9_of_equal_teachers_decides_the_variance():
+    more = [variances(dict.fromkeys(VARIANCES, 2.0), **c) for c in ({"split": "train"}, {"temperature": 3.0})]
+    more.append(variances(dict.fromkeys(VARIANCES, 2.0), training="calibrated"))
+    assert decide("varies-less", pd.concat(more))["verdict"] == "not yet run"
+    assert decide("varies-less", pd.concat([*more, variances(ALL_LESS)]))["verdict"] == "reproduced"
+
+
+def test_a_variance_without_value_is_left_out_and_none_at_all_is_no_verdict():
+    found = decide("varies-less", variances(ALL_LESS | {"row_normalised": math.nan, "row": 2.0}))
+    assert found["verdict"] == "partly" and "normalised" in found["detail"] and "row normalised" not in found["detail"]
+    assert decide("varies-less", variances(dict.fromkeys(VARIANCES, math.nan)))["verdict"] == "not yet run"
+    table = variances(ALL_LESS, seeds=2)
+    for kept in (table["teacher"] == "small", (table["teacher"] == "small") == (table["seed"] == 0)):
+        assert decide("varies-less", table[kept])["verdict"] == "not yet run"
+    assert decide("varies-less", table[(table["teacher"] == "small") | (table["seed"] == 0)])["seeds"] == 1
+
+
+# Linearity
+
+
+def bent(bend):
+    """Entropy from T = 3 to 40 that rises by one and departs from the line by so much at T = 9."""
+    return lambda seed, t: (t - 3) / 37 + bend * (t == 9) + seed
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "verdict"),
+    [
+        (2 * BENT, -2 * BENT, "reproduced"),
+        (BENT + 0.001, BENT + 0.001, "reproduced"),
+        (BENT + 0.001, BENT - 0.001, "partly"),
+        (0, BENT + 0.001, "partly"),
+        (BENT - 0.001, 0, "not reproduced"),
+    ],
+)
+def test_not_linear(small, large, verdict):
+    row = decide("not-linear", response(bent(small), bent(large), seeds=2))
+    assert row["verdict"] == verdict and row["estimate"] == pytest.approx(abs(large), abs=1e-9)
+    assert f"small {abs(small):.2f}" in row["detail"] and row["seeds"] == 2
+
+
+def test_linearity_needs_three_temperatures_and_both_teachers():
+    table = response(bent(1), bent(1))
+    straight = response(bent(0), bent(0), split="train"), response(bent(0), bent(0), training="calibrated")
+    assert decide("not-linear", pd.concat([table, *straight]))["verdict"] == "reproduced"
+    for kept in (table["teacher"] == "small", table["temperature"] < 10, table["split"] == "train"):
+        assert decide("not-linear", table[kept])["verdict"] == "not yet run"
+
+
+# What decides it
+
+
+def variations(accuracies: dict, seeds: int = 1, temperature: float = 9.0) -> pd.DataFrame:
+    """Records of `variations`: from (training, teacher, lacks a class?) to percent, a number or a function of the seed.
+
+    Of a student that lacks a class this is the accuracy on it, of one that does not the accuracy on all.
+    """
+    rows = [
+        {
+            **{"profile": "paper", "dataset": "mnist", "training": training, "teacher": teacher, "seed": seed},
+            **{"missing_class": c, "temperature": 1.0 if training == "none" else temperature},
+            "accuracy_missing": (value(accuracy, seed) + c - 4.5) / 100 if lacking else math.nan,
+            "accuracy": 0.2 if lacking else value(accuracy, seed) / 100,
+        }
+        for (training, teacher, lacking), accuracy in accuracies.items()
+        for seed in range(seeds)
+        for c in (range(10) if lacking else [math.nan])
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize(
+    ("own", "permuted", "verdict"),
+    [
+        (80, 80, "reproduced"),
+        (80, 80 - ALIKE + 0.01, "reproduced"),
+        (80, 80 + ALIKE - 0.01, "reproduced"),
+        (80, 80 - ALIKE - 0.01, "partly"),
+        (80, 41, "partly"),
+        (80, 39, "not reproduced"),
+        (80, 5, "not reproduced"),
+    ],
+)
+def test_entropy_is_the_cause(own, permuted, verdict, seeds):
+    students = {("equal", "small", True): own, ("permuted", "small", True): permuted}
+    students |= {("permuted by class", "small", True): 7, ("permuted", "large", True): 99}
+    students |= {("equal", "small", False): 99, ("permuted", "small", False): 10}
+    table = pd.concat([variations(students, seeds), variations({("equal", "small", True): 0}, temperature=3.0)])
+    row = decide("entropy-is-the-cause", table)
+    assert row["verdict"] == verdict and row["estimate"] == pytest.approx(own - permuted) and row["seeds"] == seeds
+    assert "permuted by class 7.0 %" in row["detail"]
+
+
+def test_entropy_as_the_cause_needs_both_responses():
+    students = {("equal", "small", True): 80, ("permuted", "small", True): 80}
+    table = variations(students, seeds=2)
+    lacking = [table["training"] == "equal", table["training"] == "permuted"]
+    lacking.append((table["training"] == "equal") == (table["seed"] == 0))
+    for kept in lacking:
+        assert decide("entropy-is-the-cause", table[kept])["verdict"] == "not yet run"
+
+
+def silent(conveyed, gain, own=0, seeds=1):
+    """Students of even responses, of the large teacher's own, and of hard labels, which answer 90 % right."""
+    students = {("even", "small", True): conveyed, ("even", "large", True): conveyed, ("none", "none", False): 90}
+    even = lambda seed: 90 + value(gain, seed)
+    return variations(students | {("even", "large", False): even, ("equal", "large", False): 90 + own}, seeds)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize(
+    ("conveyed", "gain", "verdict"),
+    [
+        (NOTHING - 0.01, 1, "reproduced"),
+        (0, 0.01, "reproduced"),
+        (NOTHING + 0.01, 1, "partly"),
+        (0, -1, "partly"),
+        (NOTHING + 0.01, -1, "not reproduced"),
+    ],
+)
+def test_only_regularises(conveyed, gain, verdict, seeds):
+    row = decide("only-regularises", silent(conveyed, gain, 3, seeds))
+    assert row["verdict"] == verdict and row["estimate"] == pytest.approx(gain) and row["seeds"] == seeds
+    assert "gains +3.00 points" in row["detail"]
+
+
+def test_a_gain_that_depends_on_the_seed_is_none():
+    assert decide("only-regularises", silent(0, lambda seed: [-1, 1, 3][seed], seeds=3))["verdict"] == "partly"
+
+
+def test_the_gains_are_those_at_t_9():
+    table = pd.concat([silent(0, 1, 3), variations({("equal", "large", False): 10}, temperature=20.0)])
+    row = decide("only-regularises", table)
+    assert row["estimate"] == pytest.approx(1) and "gains +3.00 points" in row["detail"]
+
+
+def test_regularisation_needs_its_control():
+    table = silent(0, 1, seeds=2)
+    whole = table["missing_class"].isna()
+    lacking = [table["training"] == "even", table["training"] != "even", whole, ~whole]
+    lacking.append((table["training"] == "even") == (table["seed"] == 0))
+    for kept in lacking:
+        assert decide("only-regularises", table[kept])["verdict"] == "not yet run"
+    without_own = decide("only-regularises", table[table["training"] != "equal"])
+    assert without_own["verdict"] == "reproduced", "the large teacher's own response decides nothing"
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize(
+    ("retrained", "verdict"),
+    [
+        (80, "reproduced"),
+        (51, "reproduced"),
+        (49, "partly"),
+        (21, "partly"),
+        (20, "not reproduced"),
+        (10, "not reproduced"),
+    ],
+)
+def test_not_the_gap(retrained, verdict, seeds):
+    """The small teacher's student has 80 % and the large one's 20 %: half of the way is 50 %."""
+    students = {("equal", "small", True): 80, ("equal", "large", True): 20, ("4096x50", "large", True): retrained}
+    row = decide("not-the-gap", variations(students | {("8192x40", "large", True): 99}, seeds))
+    assert row["verdict"] == verdict and row["estimate"] == pytest.approx(retrained - 20) and row["seeds"] == seeds
+
+
+def test_the_gap_needs_a_retrained_teacher_of_one_seed():
+    students = {("equal", "small", True): 80, ("equal", "large", True): 20}
+    assert decide("not-the-gap", variations(students))["verdict"] == "not yet run"
+    assert decide("not-the-gap", variations(students), "digits")["verdict"] == "not yet run"
+    table = variations(students | {("4096x50", "large", True): 80}, seeds=2)
+    assert decide("not-the-gap", table[table["training"] == "4096x50"])["verdict"] == "not yet run"
+    apart = table[(table["training"] == "4096x50") == (table["seed"] == 0)]
+    assert decide("not-the-gap", apart)["verdict"] == "not yet run"
+
+
+def test_the_texts_of_new_claims_state_their_thresholds():
+    text = {claim.id: claim.test for claim in CLAIMS}
+    assert f"{FALL:.0f} points" in text["temperature-fall"] and f"{BENT}" in text["not-linear"]
+    assert f"{ALIKE:.0f} points" in text["entropy-is-the-cause"] and f"{NOTHING:.0f} %" in text["only-regularises"]
+    assert "six definitions" in text["varies-less"] and "T = 9" in text["not-the-gap"]

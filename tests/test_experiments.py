@@ -9,13 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, Here
 
 from kdutils import records, running
 from kdutils.errors import UserError
@@ -305,7 +304,9 @@ def test_always_runs_each_once(tiny, monkeypatch):
     monkeypatch.setattr(
         running, "train_teacher", lambda protocol, *a, **k: trained.append(protocol) or train(protocol, *a, **k)
     )
-    monkeypatch.setattr(running, "distil", lambda members, *a, **k: distilled.extend(members) or distil(members, *a, **k))
+    monkeypatch.setattr(
+        running, "distil", lambda members, *a, **k: distilled.extend(members) or distil(members, *a, **k)
+    )
     study = tiny_study(tiny, compute="always")
     study.missing_class()
     study.response()
@@ -399,15 +400,6 @@ def alive(group: int) -> list[str]:
     listed = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
     fields = (line.split(None, 2) for line in listed.splitlines())
     return [f[2] for f in fields if f[0] == str(group) and not f[1].startswith("Z")]
-
-
-class Here(Executor):
-    """Runs at once, in this process, what it is given."""
-
-    def submit(self, function, /, *args, **options) -> Future:
-        future: Future = Future()
-        future.set_result(function(*args, **options))
-        return future
 
 
 class KilledRun:

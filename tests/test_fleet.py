@@ -109,6 +109,36 @@ def test_stacked_equals_plain_in_double_precision(double, role):
     assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)  # logits are stored as float32
 
 
+def test_stacked_equals_plain_for_a_student_of_the_large_teachers_family(double):
+    chosen, given = members(variant="large-family+width/8", epochs=2), material("digits", 400)
+    stacked = distil(chosen, *given, CPU, stacked=True)
+    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)
+    (usual,) = distil(members(epochs=2)[:1], *given, CPU, stacked=True)
+    assert (usual.test - stacked[0].test).abs().max() > 0.1, "another network"
+
+
+@pytest.mark.parametrize("variant", ["batchnorm", "dense"])
+def test_a_network_that_cannot_be_stacked_is_refused(variant):
+    with pytest.raises(UserError, match="a fleet cannot hold a (BatchNorm2d|Dropout) layer"):
+        distil(members(variant=variant), *material("digits", 100), CPU, stacked=True)
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_members_learn_from_their_own_source(stacked):
+    """Students of one teacher, of a counterfeit of it, and of the counterfeit made for another temperature."""
+    transfer, logits, *others = material("digits", 100)
+    chosen = [student(), student(counterfeit="even"), student(counterfeit="even", temperature=3.0)]
+    given = {m.source: logits["a", 1] * n for n, m in enumerate(chosen, 1)}
+    found = distil(chosen, transfer, given, *others, CPU, stacked=stacked)
+    for n, (member, one) in enumerate(zip(chosen, found, strict=True), 1):
+        plain = dataclasses.replace(member, counterfeit=None)
+        (wanted,) = distil([plain], transfer, {("a", 1): logits["a", 1] * n}, *others, CPU, stacked=stacked)
+        torch.testing.assert_close(one.test, wanted.test, rtol=0, atol=1e-4)
+    assert_differ(found)
+    with pytest.raises(UserError, match="no logits are given of teacher a"):
+        distil(chosen, transfer, {("a", 1): logits["a", 1]}, *others, CPU, stacked=stacked)
+
+
 @pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist", "cifar10"])
 def test_stacked_equals_plain_on_real_images(double, real_data, dataset):
     """100 steps in float64."""

@@ -1,6 +1,7 @@
 """Table 7's totals, literally, and Keras's layers against slow references."""
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from kdutils.errors import UserError
 from kdutils.models import (
     INPUT_SHAPES,
     ROLES,
+    VARIANTS,
     SameConv2d,
     SameMaxPool2d,
     count_multiply_adds,
@@ -259,7 +261,99 @@ def test_memory_layout_does_not_change_logits():
         torch.testing.assert_close(model(images.contiguous(memory_format=torch.channels_last)), wanted)
 
 
+# Variants: one thing changed
+
+
+def conv(*widths):
+    """Parameters of a chain of 3x3 convolutions with biases."""
+    return sum(9 * a * b + b for a, b in itertools.pairwise(widths))
+
+
+def dense(*widths):
+    return sum(a * b + b for a, b in itertools.pairwise(widths))
+
+
+def pairs(*widths):
+    """CIFAR-10's large teacher: two convolutions of each width."""
+    return conv(3, *(w for w in widths for _ in range(2)))
+
+
+CHANGED = {
+    ("mnist", "teacher-large", "no-dense"): conv(1, 128, 256, 512) + dense(4 * 4 * 512, 10),
+    ("mnist", "teacher-large", "width/4"): conv(1, 32, 64, 128) + dense(4 * 4 * 128, 32, 64, 10),
+    ("mnist", "teacher-small", "dense"): conv(1, 256, 512) + dense(7 * 7 * 512, 128, 256, 10),
+    ("mnist", "teacher-small", "dense+width/2"): conv(1, 128, 256) + dense(7 * 7 * 256, 64, 128, 10),
+    ("mnist", "teacher-small", "relu"): 1_433_610,
+    ("mnist", "teacher-small", "width/16"): 20_490,  # which is the student
+    ("mnist", "student", "width*3"): conv(1, 48, 96) + dense(7 * 7 * 96, 10),
+    ("mnist", "student", "large-family+width/8"): conv(1, 16, 32, 64) + dense(4 * 4 * 64, 16, 32, 10),
+    ("fashion_mnist", "teacher-large", "no-dense"): conv(1, 64, 128, 256, 512) + dense(2 * 2 * 512, 10),
+    ("fashion_mnist", "teacher-large", "width/2"): conv(1, 32, 64, 128, 256) + dense(2 * 2 * 256, 128, 256, 128, 10),
+    ("fashion_mnist", "teacher-small", "dense"): conv(1, 128, 256, 512) + dense(4 * 4 * 512, 256, 512, 256, 10),
+    ("fashion_mnist", "student", "large-family+width/8"): conv(1, 8, 16, 32, 64) + dense(2 * 2 * 64, 32, 64, 32, 10),
+    ("cifar10", "teacher-small", "batchnorm"): 5_674_634 + 4 * (128 + 256 + 512),
+    ("cifar10", "teacher-small", "no-dense"): conv(3, 128, 256, 512) + dense(8 * 8 * 512, 10),
+    ("cifar10", "teacher-large", "no-batchnorm"): pairs(32, 256, 512, 1024) + dense(4 * 4 * 1024, 512, 256, 10),
+    ("cifar10", "teacher-large", "no-dense"): pairs(32, 256, 512, 1024) + dense(4 * 4 * 1024, 10) + 4 * 1_856,
+    ("digits", "teacher-small", "dense"): conv(1, 64, 128) + dense(2 * 2 * 128, 64, 128, 10),
+    ("digits", "teacher-large", "width/16"): conv(1, 4, 8, 16) + dense(16, 4, 8, 10),
+    ("digits", "student", "batchnorm+relu"): conv(1, 8, 16) + dense(2 * 2 * 16, 10) + 4 * (8 + 16),
+    ("digits", "student-baseline", "no-batchnorm"): dense(64, 10),
+}
+POOLED = [("mnist", "teacher-large"), ("fashion_mnist", "teacher-large"), ("fashion_mnist", "teacher-small")]
+
+
+@pytest.mark.parametrize("key", CHANGED, ids=lambda key: " ".join(key))
+def test_the_parameters_of_variants_by_hand(key):
+    dataset, role, variant = key
+    assert count_parameters(create_model(dataset, role, variant=variant)) == CHANGED[key]
+
+
+def test_as_it_is():
+    plain, named = (create_model("digits", "teacher-large", seed=0, **v) for v in ({}, {"variant": "table7"}))
+    assert str(plain) == str(named) and torch.equal(plain.classifier.weight, named.classifier.weight)
+
+
+@pytest.mark.parametrize("key", POOLED)
+def test_the_max_pooling_reading_meets_table_7(key):
+    """28 → 26, pooled 13 → 11 → 9, pooled 4 (→ 2): sizes that the strided networks' last layers have too."""
+    model, sizes = create_model(*key, variant="maxpool", seed=0), []
+    assert count_parameters(model) == TABLE_7[key]
+    for module in model.features:
+        if isinstance(module, nn.Conv2d | nn.MaxPool2d):
+            module.register_forward_hook(lambda module, inputs, output: sizes.append(output.shape[-1]))
+    model(images_of(key[0]))
+    assert sizes == [26, 13, 11, 9, 4, *[2] * (len(sizes) - 5)] and len(sizes) == 2 + LAYERS[key][0]
+
+
+def count(model, kind):
+    return sum(isinstance(m, kind) for m in model.modules())
+
+
+def test_a_variant_changes_what_it_names_and_nothing_else():
+    made = lambda dataset, role, variant: create_model(dataset, role, variant=variant)
+    kinds = (nn.Conv2d, nn.Linear, nn.Dropout, nn.BatchNorm2d, nn.ReLU, nn.LeakyReLU, SameMaxPool2d)
+    counts = lambda *key: tuple(count(made(*key), kind) for kind in kinds)
+    assert counts("mnist", "teacher-small", "table7") == (2, 1, 0, 0, 0, 1, 1)
+    assert counts("mnist", "teacher-small", "relu") == (2, 1, 0, 0, 2, 0, 0)
+    assert counts("mnist", "teacher-small", "dense") == (2, 3, 2, 0, 2, 1, 1)
+    assert counts("mnist", "teacher-large", "table7") == (3, 3, 2, 0, 5, 0, 0)
+    assert counts("mnist", "teacher-large", "no-dense") == (3, 1, 0, 0, 3, 0, 0)
+    assert counts("mnist", "student", "large-family+width/8") == (3, 3, 0, 0, 5, 0, 0)
+    assert counts("cifar10", "teacher-small", "batchnorm") == (3, 2, 0, 3, 4, 0, 0)
+    assert counts("cifar10", "teacher-large", "no-batchnorm") == (8, 3, 2, 0, 10, 0, 0)
+
+
 # Refusals
+
+
+def test_an_unknown_variant_gets_the_nearest():
+    for wrong in ("dens", "relu+dens", "width/8+dens"):
+        with pytest.raises(UserError, match="unknown variant 'dens' .did you mean 'dense'") as error:
+            create_model("mnist", "teacher-small", variant=wrong)
+        assert "\n" not in str(error.value) and all(name in str(error.value) for name in VARIANTS)
+    with pytest.raises(UserError, match="unknown variant 'width/3'"):
+        create_model("mnist", "teacher-small", variant="width/3")
 
 
 def test_unknown_names_get_the_nearest():

@@ -17,7 +17,7 @@ from conftest import ROOT
 from kdutils import protocols, records
 from kdutils.errors import UserError
 from kdutils.experiments import Study
-from kdutils.protocols import StudentProtocol, TeacherProtocol, canonical, key, seed_for
+from kdutils.protocols import IMPLIED, StudentProtocol, TeacherProtocol, canonical, key, seed_for
 
 TEACHER = TeacherProtocol(dataset="mnist", data="d", role="teacher-small", seed=0, train_size=None, batch_size=256)
 STUDENT = StudentProtocol(
@@ -271,6 +271,29 @@ def test_keys_are_pinned():
     assert key(TEACHER) == "68b587bcf9e536ac"
     assert key(STUDENT) == "c8dc4fb0ba610652"
     assert seed_for("order", 0, 1) == 5235859805464026190
+
+
+def test_fields_at_what_older_runs_implied_leave_their_keys():
+    """A recorded student from before `variant` and `counterfeit`: without them its protocol still has its key."""
+    runs = records.load("runs").query("kind == 'student'")
+    old = runs[~runs["protocol"].str.contains("variant|counterfeit")].iloc[0]
+    fields = {name: value for name, value in json.loads(old["protocol"]).items() if name != "kind"}
+    assert not {"variant", "counterfeit"} & set(fields)
+    for protocol in (StudentProtocol(**fields), StudentProtocol(**fields, variant="table7", counterfeit=None)):
+        assert key(protocol) == old["run"] and canonical(protocol) == old["protocol"]
+    changed = [{"variant": "relu"}, {"counterfeit": "even"}, {"counterfeit": "permuted"}]
+    assert len({old["run"], *(key(StudentProtocol(**fields | change)) for change in changed)}) == 4
+    assert IMPLIED[StudentProtocol].items() >= {"variant": "table7", "counterfeit": None}.items()
+    # A teacher's variant has always been in its key.
+    assert "variant" in canonical(TEACHER) and "variant" not in IMPLIED[TeacherProtocol]
+
+
+def test_the_source_of_a_students_logits():
+    """A counterfeit is made for a temperature, the teacher's own logits serve all."""
+    of = lambda **changes: dataclasses.replace(STUDENT, **changes).source
+    assert of() == of(temperature=3.0, missing_class=None, variant="relu") == ("t", 10)
+    assert of(counterfeit="even") == ("t", 10, "even", 9.0) != of(counterfeit="even", temperature=3.0)
+    assert len({of(), of(teacher="u"), of(teacher_epoch=9), of(counterfeit="even"), of(counterfeit="permuted")}) == 5
 
 
 def test_a_teacher_and_a_student_of_equal_fields_have_two_keys():

@@ -13,8 +13,11 @@ from kdutils import published
 from kdutils.errors import UserError
 from kdutils.losses import label_smoothing_targets
 from kdutils.response import (
+    COUNTERFEITS,
     at_temperature,
+    best_bias,
     confidence_labels,
+    counterfeit,
     entropy,
     response_variance,
     select_examples,
@@ -369,3 +372,218 @@ def test_soft_labels_move_from_one_temperature_to_another():
     torch.testing.assert_close(moved, soft_labels(logits, 2))
     sure = torch.tensor([[1.0, 0.0]])
     assert torch.equal(at_temperature(sure, 9, 20), sure.double()), "a label rounded to 0 stays 0"
+
+
+# Counterfeits
+
+
+def orders(logits, fake, labels):
+    """For each example which of the other classes' logits (in their order) stands in each of their places."""
+    found = []
+    for z, f, label in zip(logits.tolist(), fake.tolist(), labels.tolist(), strict=True):
+        assert f[label] == z[label]
+        others, moved = ([row[c] for c in range(len(row)) if c != label] for row in (z, f))
+        found.append([others.index(value) for value in moved])
+        assert sorted(found[-1]) == list(range(len(others)))
+    return found
+
+
+def reference_counterfeit(logits, labels, kind, temperature):
+    """Soft labels of "class mean" and "even" in float64, one number at a time."""
+    weights = np.exp(np.array(logits, float) / temperature)
+    soft, labels = weights / weights.sum(1, keepdims=True), np.array(labels)
+    found = np.zeros_like(soft)
+    for i, (p, own) in enumerate(zip(soft, labels, strict=True)):
+        for c in range(len(p)):
+            if c == own:
+                found[i, c] = p[own]
+            elif kind == "even":
+                found[i, c] = (1 - p[own]) / (len(p) - 1)
+            else:
+                alike = [q[c] / (1 - q[own]) for q in soft[labels == own]]
+                found[i, c] = (1 - p[own]) * sum(alike) / len(alike)
+    return found
+
+
+@pytest.mark.parametrize("temperature", [1, 3, 9, 20])
+@pytest.mark.parametrize("kind", COUNTERFEITS)
+def test_a_counterfeit_keeps_the_confidence_label(kind, temperature):
+    logits, labels = response(60, 10)
+    fake = counterfeit(logits.float(), labels, kind, temperature=temperature)
+    assert fake.shape == logits.shape and fake.dtype == torch.float32
+    before, after = (confidence_labels(z.double(), labels, temperature) for z in (logits.float(), fake))
+    torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-7)
+    changed = (soft_labels(fake, temperature) - soft_labels(logits, temperature)).abs().sum(1)
+    assert (changed > 1e-3).float().mean() > 0.8, "and nothing else"
+
+
+@pytest.mark.parametrize("kind", ["permuted", "permuted by class"])
+def test_permutations_keep_every_entropy_at_every_temperature(kind):
+    logits, labels = response(60, 10)
+    fake = counterfeit(logits.float(), labels, kind, temperature=9)
+    for temperature in (0.5, 1, 3, 9, 20, 100):
+        torch.testing.assert_close(
+            entropy(fake.double(), temperature), entropy(logits.float().double(), temperature), rtol=0, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_class_has_an_order_of_its_own_and_no_label_stays(seed):
+    logits, labels = response(60, 10, seed)
+    found = orders(logits.float(), counterfeit(logits, labels, "permuted by class", temperature=9, seed=seed), labels)
+    by_class = [
+        {tuple(order) for order, label in zip(found, labels.tolist(), strict=True) if label == c} for c in range(10)
+    ]
+    assert all(len(of) == 1 for of in by_class), "one order a class"
+    assert len(set.union(*by_class)) == 10, "another one for each"
+    assert all(place != source for order in found for place, source in enumerate(order))
+
+
+def test_each_example_has_an_order_of_its_own():
+    """9! orders: sixty of them are different ones, and each place has each class's label equally often."""
+    logits, labels = response(2000, 10)
+    found = torch.tensor(orders(logits.float(), counterfeit(logits, labels, "permuted", temperature=9), labels))
+    assert len({tuple(order) for order in found[:60].tolist()}) == 60
+    counts = torch.stack([(found == source).sum(0) for source in range(9)])
+    assert (counts - 2000 / 9).abs().max() < 5 * (2000 * 8 / 81) ** 0.5
+
+
+@pytest.mark.parametrize("temperature", [2, 9, 20])
+@pytest.mark.parametrize("kind", ["class mean", "even"])
+def test_means_and_even_labels_against_the_loop(kind, temperature):
+    logits, labels = response(40, 6)
+    labels[labels == 4] = 0  # a class that does not occur, and one of twice as many
+    fake = counterfeit(logits, labels, kind, temperature=temperature)
+    wanted = reference_counterfeit(logits.tolist(), labels.tolist(), kind, temperature)
+    np.testing.assert_allclose(soft_labels(fake.double(), temperature), wanted, rtol=1e-5)
+    if kind == "even":
+        assert similarity_labels(fake.double(), labels, temperature).std(1).max() < 1e-7
+
+
+def test_what_a_counterfeit_answers():
+    """A permutation is right where the teacher is; even labels are wherever the confidence label is above 1/C."""
+    logits, labels = response(500, 10, scale=1.0)
+    logits[torch.arange(500), labels] += 1
+    right = lambda z: z.argmax(1) == labels
+    assert 0.2 < right(logits).float().mean() < 0.8
+    for kind in ("permuted", "permuted by class"):
+        fake = counterfeit(logits, labels, kind, temperature=9)
+        assert torch.equal(right(fake), right(logits))
+        assert (fake.argmax(1) != logits.argmax(1))[~right(logits)].float().mean() > 0.7
+    even = counterfeit(logits, labels, "even", temperature=9)
+    assert torch.equal(right(even), confidence_labels(logits, labels, 9) > 0.1)
+
+
+@pytest.mark.parametrize("kind", COUNTERFEITS)
+def test_a_counterfeit_follows_the_seed(kind):
+    logits, labels = response(60, 10)
+    first, again, other = (counterfeit(logits, labels, kind, temperature=9, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first, again) and torch.equal(first, other) == (not kind.startswith("permuted"))
+
+
+@pytest.mark.parametrize("kind", COUNTERFEITS)
+def test_extreme_logits_have_counterfeits(kind):
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    logits = torch.zeros(6, 3).scatter_(1, labels[:, None], 1e4)  # sure: similarity labels vanish
+    logits[1], logits[3, 0] = -logits[1], 1e4
+    logits[4] = torch.tensor([-1e4, 1e4, 0.0])
+    for temperature in (0.1, 1, 9):
+        fake = counterfeit(logits, labels, kind, temperature=temperature)
+        assert fake.isfinite().all() and soft_labels(fake, temperature).isfinite().all()
+        before, after = (confidence_labels(z, labels, temperature) for z in (logits, fake))
+        torch.testing.assert_close(after, before, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("rest", [30.0, 45.0, 400.0, 4000.0])
+def test_a_very_sure_example_does_not_move_the_mean_of_its_class(rest):
+    """Next to 1 its similarity labels are below float64's resolution, or 0, and yet they have shares."""
+    logits, labels = (
+        torch.tensor([[rest, 0.0, math.log(3)], [0.0, 0.0, 0.0]], dtype=torch.float64),
+        torch.tensor([0, 0]),
+    )
+    soft = soft_labels(counterfeit(logits, labels, "class mean", temperature=1).double(), 1)
+    # Shares 1/4 and 3/4 of the first, 1/2 and 1/2 of the second.
+    assert soft[1].tolist() == pytest.approx([1 / 3, 2 / 3 * 0.375, 2 / 3 * 0.625], rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", COUNTERFEITS)
+def test_any_precision_has_counterfeits_and_is_left_alone(kind, dtype):
+    logits, labels = response(20, 10)
+    given_ = logits.to(dtype)
+    fake, before = counterfeit(given_, labels, kind, temperature=9), given_.clone()
+    assert fake.dtype == torch.float32 and torch.equal(given_, before)
+    torch.testing.assert_close(fake, counterfeit(given_.float(), labels, kind, temperature=9))
+
+
+def test_impossible_counterfeits_are_refused():
+    logits, labels = response(9, 3)
+    with pytest.raises(UserError, match="unknown counterfeit 'permutted' .did you mean 'permuted'") as error:
+        counterfeit(logits, labels, "permutted", temperature=9)
+    assert "\n" not in str(error.value)
+    for kind in COUNTERFEITS:
+        with pytest.raises(UserError, match=r"labels must lie in 0\.\.2"):
+            counterfeit(logits, labels + 1, kind, temperature=9)
+        with pytest.raises(UserError, match="labels must be class indices"):
+            counterfeit(logits, labels[:-1], kind, temperature=9)
+    with pytest.raises(UserError, match="temperature must be a number"):
+        counterfeit(logits, labels, "even", temperature=0)
+
+
+# The best bias
+
+
+def best_shifts(logits, labels, category):
+    """How many predictions each of a fine grid of shifts makes right; none of them lies on a tie."""
+    shifts = np.arange(-12, 12, 1 / 128) + 1 / 1024
+    z = logits.double().numpy()[None] + shifts[:, None, None] * np.eye(logits.shape[1])[category]
+    return shifts, (z.argmax(2) == labels.numpy()).sum(1)
+
+
+@pytest.mark.parametrize("step", [1 / 32, 1 / 2, 2])  # logits are multiples of it: the coarser, the more ties
+@pytest.mark.parametrize("seed", range(20))
+def test_the_best_bias_against_trying_them_all(seed, step):
+    generator = torch.Generator().manual_seed(seed)
+    logits = (2 * torch.randn(15, 4, generator=generator) / step).round().mul(step).clamp(-5, 5).half()
+    labels = torch.randint(4, (15,), generator=generator)
+    shifts, right = best_shifts(logits, labels, 2)
+    found = best_bias(logits, labels, 2)
+    assert right[np.abs(shifts - found).argmin()] == right.max()
+    # Where an example's answer changes; the interval between two of these is the lowest that does so well.
+    changes = [max(z[c] for c in range(4) if c != 2) - z[2] for z in logits.tolist()]
+    below, above = ([c for c in changes if (c < found) == side] for side in (True, False))
+    low, high = max(below, default=min(changes) - 1), min(above, default=max(changes) + 1)
+    assert found == (low + high) / 2
+    assert not below or (right[shifts < low] < right.max()).all()
+
+
+def test_a_class_that_is_known_and_suppressed_is_found_again():
+    """Every answer is right but for an offset of -8 on class 6, and the best bias undoes it."""
+    logits, labels = response(300, 10, scale=1.0)
+    logits[torch.arange(300), labels] += 8
+    accuracy = lambda z: float((z.argmax(1) == labels).double().mean())
+    assert accuracy(logits) > 0.99
+    suppressed = logits.clone()
+    suppressed[:, 6] -= 12
+    assert accuracy(suppressed) < 0.91
+    suppressed[:, 6] += best_bias(suppressed, labels, 6)
+    assert accuracy(suppressed) >= accuracy(logits)
+
+
+def test_a_class_that_was_never_learnt_is_not_found_by_a_bias():
+    """Its examples are as surely another class as the others are their own: two of thirty are gained by chance."""
+    logits, labels = response(300, 10, scale=1.0)
+    logits[torch.arange(300), labels] += 8
+    logits[:, 6] = torch.randn(300, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    logits[labels == 6, 3] += 8
+    before = int((logits.argmax(1) == labels).sum())
+    logits[:, 6] += best_bias(logits, labels, 6)
+    assert before <= int((logits.argmax(1) == labels).sum()) <= before + 2
+
+
+def test_a_class_without_examples_is_best_never_answered():
+    logits, labels = response(40, 5)
+    logits[:, 3] = logits.max(1).values + 1  # the answer everywhere
+    labels[labels == 3] = 2
+    logits[:, 3] += best_bias(logits, labels, 3)
+    assert not (logits.argmax(1) == 3).any()

@@ -1,0 +1,308 @@
+"""Open choices made otherwise: that each changes what it names and nothing else, and what is recorded of it."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Here
+
+from kdutils import experiments, records, running
+from kdutils.data import load_dataset
+from kdutils.experiments import Study, multiply_adds
+from kdutils.fleet import distil
+from kdutils.models import INPUT_SHAPES, VARIANTS, create_model
+from kdutils.protocols import FULL_SIZE, PROFILES, ROLES, TEACHERS, Training, key, seed_for, trainings
+from kdutils.records import IDENTITY, VALUES, load_tensors
+from kdutils.response import COUNTERFEITS, best_bias, counterfeit
+from kdutils.running import student_path
+from kdutils.training import load_response
+from kdutils.variations import Variation, variations
+
+DATASETS = tuple(FULL_SIZE)
+EACH = [(dataset, v) for dataset in DATASETS for v in Study("paper", [dataset]).varied(dataset)]
+OTHERS = [(dataset, v) for dataset, v in EACH if v.name != "equal"]
+named = lambda value: value.name if isinstance(value, Variation) else value
+
+
+def runs_of(dataset: str, variation: Variation, profile: str = "paper") -> list:
+    return Study(profile, [dataset])._vary(variation, dataset, 0)
+
+
+def equal_runs(dataset: str) -> dict:
+    """The "equal" students, by teacher, missing class and temperature."""
+    equal = Study("paper", [dataset]).varied(dataset)[0]
+    return {place(run): run for run in runs_of(dataset, equal)}
+
+
+def place(run) -> tuple:
+    return run.teacher.teacher, run.protocol.missing_class, run.protocol.temperature
+
+
+def differing(one: object, other: object) -> set[str]:
+    return {f.name for f in dataclasses.fields(one) if getattr(one, f.name) != getattr(other, f.name)}
+
+
+# What they are
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_names_are_unique_and_equal_comes_first(dataset):
+    found = variations(dataset, trainings(PROFILES["paper"], dataset)["equal"]["small"])
+    names = [v.name for v in found]
+    assert names[0] == "equal" and len(set(names)) == len(names) and "none" not in names
+    assert set(COUNTERFEITS) <= set(names) and names[1:5] == list(COUNTERFEITS)
+    assert not (found[0].teacher or found[0].student or found[0].training) and found[0].teachers == TEACHERS
+
+
+@pytest.mark.parametrize(("dataset", "variation"), OTHERS, ids=named)
+def test_a_variation_changes_what_it_names_and_nothing_else(dataset, variation):
+    usual, equal = equal_runs(dataset), trainings(PROFILES["paper"], dataset)["equal"]["small"]
+    how = variation.training or equal
+    runs = runs_of(dataset, variation)
+    assert {run.teacher.teacher for run in runs} == set(variation.teachers)
+    for run in runs:
+        one, other = run.teacher.protocol, usual[place(run)].teacher.protocol
+        assert differing(one, other) == set(variation.teacher) | (
+            {"batch_size"} if how.batch_size != equal.batch_size else set()
+        )
+        assert all(getattr(one, name) == value for name, value in variation.teacher.items())
+        assert run.teacher.epochs == how.epochs and run.names["training"] == variation.name
+        member, wanted = run.protocol, set(variation.student)
+        assert all(getattr(member, name) == value for name, value in variation.student.items())
+        wanted = {n for n in wanted if getattr(usual[place(run)].protocol, n) != variation.student[n]}
+        wanted |= {"teacher"} if key(one) != key(other) else set()
+        wanted |= {"teacher_epoch"} if how.epochs != equal.epochs else set()
+        assert differing(member, usual[place(run)].protocol) == wanted
+        assert wanted, "it is the equal student"
+        assert member.teacher == key(one) and member.teacher_epoch == run.teacher.epochs
+
+
+@pytest.mark.parametrize(("dataset", "variation"), EACH, ids=named)
+def test_students_lack_each_class_and_where_it_says_so_none(dataset, variation):
+    classes = [*range(10), *[None] * variation.whole]
+    runs = [run for run in runs_of(dataset, variation) if run.teacher.teacher != "none"]
+    wanted = set(itertools.product(variation.teachers, classes, variation.temperatures))
+    assert {place(run) for run in runs} == wanted and len(runs) == len(wanted)
+    assert len({run.identity for run in runs}) == len(runs)
+
+
+def test_equal_has_a_student_of_hard_labels_beside_it():
+    (alone,) = [run for place, run in equal_runs("mnist").items() if place[0] == "none"]
+    assert alone.names["training"] == "none" and alone.protocol.alpha == 0 and alone.protocol.missing_class is None
+
+
+def test_the_equal_students_are_those_of_the_tables():
+    study = Study("paper", ["mnist"], seeds=1)
+    table = {key(run.protocol) for run in study.runs("missing_class")}
+    equal = [run for run in equal_runs("mnist").values() if run.protocol.missing_class is not None]
+    assert {key(run.protocol) for run in equal} <= table and len(equal) == 60
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_network_of_a_variation_can_be_built_and_answers(dataset):
+    images = torch.rand(2, *INPUT_SHAPES[dataset], INPUT_SHAPES[dataset][1], generator=torch.Generator().manual_seed(0))
+    networks = {(ROLES[t], v.teacher.get("variant", "table7")) for d, v in EACH if d == dataset for t in v.teachers}
+    networks |= {("student", v.student.get("variant", "table7")) for d, v in EACH if d == dataset}
+    for role, variant in networks:
+        model = create_model(dataset, role, variant=variant, seed=0).eval()
+        with torch.no_grad():
+            logits = model(images)
+        assert logits.shape == (2, 10) and logits.isfinite().all(), (role, variant)
+        assert not torch.allclose(logits[0], logits[1])
+
+
+def test_every_variant_is_used():
+    """Those by which widths are multiplied are the assistants' of section 2."""
+    fields = [fields for _, v in EACH for fields in (v.teacher, v.student)]
+    wanted = {name for name in VARIANTS if not name.startswith("width*")}
+    assert {name for f in fields for name in f.get("variant", "table7").split("+")} == wanted
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_name_that_says_how_long_is_true_at_every_profile(profile):
+    for dataset in DATASETS:
+        for variation in Study(profile, [dataset]).varied(dataset):
+            if variation.training and variation.topic == "length":
+                epochs = int(variation.name.removesuffix(" epochs"))
+                assert {run.teacher.epochs for run in runs_of(dataset, variation, profile)} == {epochs}
+            elif variation.training:
+                how = Training(*map(int, variation.name.split(",")[0].split("x")))
+                (protocol,) = {run.teacher.protocol for run in runs_of(dataset, variation, profile)}
+                assert variation.training == how and protocol.batch_size == PROFILES[profile].batch_size(
+                    dataset, how.batch_size
+                )
+
+
+def test_an_estimate_knows_the_network():
+    runs = {v.name: runs_of("mnist", v)[0] for v in Study("paper", ["mnist"]).varied("mnist")}
+    cost = lambda name: multiply_adds(runs[name].teacher.protocol, 1)
+    assert 0 < cost("width/8") < cost("width/2") < cost("equal")
+    student = lambda name: multiply_adds(runs[name].protocol, 1)
+    assert student("student of the large one's family") != student("equal")
+
+
+# How much of them a profile runs
+
+
+def test_the_smoke_profile_runs_few():
+    few = ["equal", *COUNTERFEITS, "alpha 0.99, T²"]
+    for dataset in DATASETS:
+        study = Study("smoke", [dataset])
+        assert [v.name for v in study.varied(dataset)] == few
+        runs = study.runs("variations")
+        assert {run.protocol.temperature for run in runs} == {9.0, 1.0}, "1 is that of the student of hard labels"
+        # Two teachers: eleven students each of equal and the counterfeits, ten each of T².
+        assert len(runs) == 2 * (11 * 5 + 10) + 1
+        said = Study("smoke", [dataset]).full.reductions(dataset)
+        assert all(f'"{name}"' in said for name in few) and "T = 9 alone" in said
+        assert "variations" not in PROFILES["cpu"].reductions(dataset) + PROFILES["paper"].reductions(dataset)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_other_profiles_run_all_that_are_no_longer_than_their_teachers(dataset):
+    for name in ("cpu", "paper"):
+        profile = PROFILES[name]
+        equal = trainings(profile, dataset)["equal"]["small"]
+        kept = Study(name, [dataset]).varied(dataset)
+        dropped = [v for v in variations(dataset, equal) if v not in kept]
+        most = max(profile.sweep_epochs[dataset], equal.epochs)
+        assert all(v.training.epochs > most for v in dropped)
+        assert all(v.training is None or v.training.epochs <= most for v in kept)
+        if dataset == "mnist":
+            assert not dropped
+
+
+def test_a_sweep_has_one_seed_and_other_groups_three():
+    study = Study("paper", ["mnist", "cifar10"])
+    for group, wanted in {"sweep": {0}, "teachers": {0, 1, 2}, "retrained": {0, 1, 2}}.items():
+        assert {run.seed for run in study.runs(group)} == wanted, group
+    for group, wanted in {"sweet_spot": {0}, "missing_class": {0, 1, 2}, "variations": {0, 1, 2}}.items():
+        assert {run.protocol.seed for run in study.runs(group)} == wanted, group
+    assert {run.seed for run in Study("paper", ["mnist"], seeds=2).runs("sweep")} == {0}
+    assert {run.dataset for run in study.runs("sweep")} == {"mnist", "cifar10"}
+
+
+# What is run and recorded
+
+SHORT = [
+    Variation("equal", "as in Tables 4-6", whole=True),
+    Variation("even", "counterfeit", student={"counterfeit": "even"}, whole=True),
+    Variation("no dropout", "network", {"dropout": 0.0}, teachers=("large",)),
+    Variation("relu", "kinship", student={"variant": "relu"}, teachers=("small",), training=Training(32, 2)),
+]
+
+
+def shorten(patch: pytest.MonkeyPatch, cache: Path) -> None:
+    """Let the smoke profile be one of a second, with these variations and a cache of its own."""
+    small = {"train_size": 200, "teacher_epochs": 3, "student_epochs": 3, "variations": ()}
+    small = dataclasses.replace(PROFILES["smoke"], **{name: {"digits": value} for name, value in small.items()})
+    patch.setitem(PROFILES, "smoke", small)
+    patch.setattr(experiments, "variations", lambda dataset, equal: SHORT)
+    patch.setenv("KDUTILS_CACHE", str(cache))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
+    """The short list, run on the digits once for all tests (a few seconds), and its cache."""
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch, cache)
+        study = Study("smoke", ["digits"], compute="missing", device="cpu", results=tmp_path_factory.mktemp("varied"))
+        study.ensure("variations", Here())
+    return study, cache
+
+
+@pytest.fixture
+def varied(made: tuple[Study, Path], monkeypatch: pytest.MonkeyPatch) -> Study:
+    shorten(monkeypatch, made[1])
+    return made[0]
+
+
+def test_the_records_have_every_student(varied):
+    table = varied.table("variations", "variations")
+    assert list(table) == IDENTITY["variations"] + VALUES["variations"]
+    counts = table.groupby(["training", "teacher"]).size().to_dict()
+    both = {(name, teacher): 11 for name in ("equal", "even") for teacher in TEACHERS}
+    assert counts == both | {("no dropout", "large"): 10, ("relu", "small"): 10, ("none", "none"): 1}
+    lacking = table["missing_class"].notna()
+    of_a_class = ["accuracy_missing", "bias", "accuracy_missing_biased", "accuracy_biased"]
+    assert table.loc[lacking].notna().all().all() and table.loc[~lacking, of_a_class].isna().all().all()
+    assert set(table["run"]) <= set(varied.runs_made()["run"]) and table["run"].is_unique
+
+
+def test_a_second_time_nothing_is_trained(varied, monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("something was trained")
+
+    monkeypatch.setattr(running, "train_teacher", fail)
+    monkeypatch.setattr(running, "distil", fail)
+    before = {path.name: path.read_bytes() for path in Path(varied.results).glob("*.csv")}
+    dataclasses.replace(varied).ensure("variations")
+    assert varied.missing("variations") == []
+    assert {path.name: path.read_bytes() for path in Path(varied.results).glob("*.csv")} == before
+
+
+def test_the_numbers_are_those_of_the_stored_logits(varied):
+    """Accuracies and the shift, read off again in NumPy."""
+    table = records.load("variations", varied.results).set_index("run")
+    splits = {split: load_dataset("digits", split).labels.numpy() for split in ("validation", "test")}
+    runs = varied.runs("variations")
+    assert len(runs) == len(table) == 65
+    for run in runs:
+        row, stored = table.loc[key(run.protocol)], load_tensors(student_path(run.protocol))
+        test, curve = stored["test"].float().numpy(), stored["curve"].numpy()
+        right = test.argmax(1) == splits["test"]
+        assert row["accuracy"] == pytest.approx(right.mean())
+        assert (row["validation_best"], row["validation_last"]) == pytest.approx((curve.max(), curve[-1]))
+        assert (row["training"], row["teacher"], row["temperature"]) == (*run.identity[1:3], run.protocol.temperature)
+        if (c := run.protocol.missing_class) is None:
+            continue
+        of = splits["test"] == c
+        assert row["missing_class"] == c and row["accuracy_missing"] == pytest.approx(right[of].mean())
+        assert row["bias"] == pytest.approx(
+            best_bias(stored["validation"], torch.tensor(splits["validation"]), c), rel=1e-5
+        )
+        # The shift was measured exactly, and is recorded to seven digits.
+        shifted = test + row["bias"] * np.eye(10, dtype=np.float32)[c]
+        right = shifted.argmax(1) == splits["test"]
+        assert row["accuracy_biased"] == pytest.approx(right.mean(), abs=0.003)
+        assert row["accuracy_missing_biased"] == pytest.approx(right[of].mean(), abs=0.03)
+    unseen = table[table["missing_class"].notna()]
+    assert (unseen["accuracy_missing_biased"] > unseen["accuracy_missing"]).any(), "no shift did anything"
+
+
+def test_a_counterfeits_students_learn_from_the_counterfeit(varied):
+    """The one of the teacher's stored logits, with the seed's permutations, distilled here."""
+    (run,) = [
+        r for r in varied.runs("variations") if r.identity[1:3] == ("even", "small") and r.protocol.missing_class == 4
+    ]
+    sets = experiments.load_splits(run.protocol)
+    own = load_response(run.teacher.protocol, run.teacher.epochs).train
+    seed = seed_for("counterfeit", run.protocol.seed)
+    fake = counterfeit(own, sets["train"].labels, "even", temperature=9.0, seed=seed)
+    stored = load_tensors(student_path(run.protocol))["test"].float()
+    given = lambda logits: (sets["train"], {run.protocol.source: logits}, sets["validation"], sets["test"])
+    found, other = (distil([run.protocol], *given(logits), torch.device("cpu"))[0].test for logits in (fake, own))
+    torch.testing.assert_close(found, stored, rtol=0, atol=0.02)  # stored in half precision
+    assert (other - stored).abs().max() > 0.1, "the teacher's own response would have given the same"
+
+
+def test_responses_of_varied_teachers_are_recorded_and_counterfeits_as_they_are(varied):
+    table = records.load("response", varied.results).set_index(["training", "teacher", "split", "temperature"])
+    at = lambda training, teacher: table.loc[training, teacher].sort_index()
+    assert set(table.index.droplevel([2, 3])) == {
+        *(("equal", t) for t in TEACHERS),
+        *(("even", t) for t in TEACHERS),
+        *(("no dropout", "large"), ("relu", "small")),
+    }
+    for teacher in TEACHERS:
+        own, even = at("equal", teacher), at("even", teacher)
+        assert even["confidence"].to_numpy() == pytest.approx(own["confidence"].to_numpy(), abs=1e-5)
+        assert (even["row"] < 1e-10).all() and (own["row"] > 1e-7).all()
+        assert (even["entropy"] > own["entropy"]).all(), "even shares have the highest entropy"
+        assert (even["run"] == own["run"]).all()
+    assert at("no dropout", "large")["run"].iloc[0] != at("equal", "large")["run"].iloc[0]
+    assert set(at("relu", "small")["epochs"]) == {2}
