@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from kdutils.errors import UserError, check_name
-from kdutils.protocols import Protocol, TeacherProtocol, canonical, key
+from kdutils.protocols import Protocol, canonical, key
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -38,6 +38,22 @@ IDENTITY = {
     "soft_labels": ["profile", "dataset", "training", "teacher", "seed", "example", "class", "run"],
     "scatter": ["profile", "dataset", "training", "teacher", "seed", "split", "run"],
     "projection": ["profile", "dataset", "training", "teacher", "seed", "split", "class", "example", "run"],
+    "sweetspot": [
+        *("dataset", "teacher", "student", "unseen", "train_size", "temperature", "alpha", "seed"),
+        *("response", "batch_size", "epochs", "run"),
+    ],
+    "sweetspot_cost": [
+        "dataset",
+        "teacher",
+        "student",
+        "unseen",
+        "train_size",
+        "temperature",
+        "alpha",
+        "seed",
+        "stage",
+        "run",
+    ],
     "images": ["dataset", "split", "index"],
     "runs": ["kind", "run"],
 }
@@ -55,6 +71,11 @@ VALUES = {
     "soft_labels": ["epochs", "index", "probability"],
     "scatter": ["epochs", "classes", "ratio", "ratio_all_triples"],
     "projection": ["x", "y"],
+    "sweetspot": [
+        *("teacher_accuracy", "entropy", "probe", "full", "test", "status"),
+        *("hard", "hard_low", "hard_high", "uniform", "uniform_low", "uniform_high"),
+    ],
+    "sweetspot_cost": ["example_passes", "forward_passes", "multiply_adds", "seconds"],
     "images": ["label", "channels", "height", "width", "pixels"],
     "runs": ["epochs", "seconds", "device", "torch", "commit", "date", "command", "protocol"],
 }
@@ -165,7 +186,7 @@ def add_runs(made: list[tuple[Protocol, int, float]], device: torch.device, resu
     }
     rows = [
         {
-            "kind": "teacher" if isinstance(protocol, TeacherProtocol) else "student",
+            "kind": type(protocol).__name__.removesuffix("Protocol").lower(),
             "run": key(protocol),
             "protocol": canonical(protocol),
             "epochs": epochs,
