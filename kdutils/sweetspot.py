@@ -425,8 +425,7 @@ class _Search:
                 break
             for teacher in alive:
                 self.train(teacher, until, _probed(done + 1, until))
-            alive = [t for t in alive if not t.stopped]  # diverged
-            new = {("teacher", t.batch_size, e): t.responses[e] for t in alive for e in _probed(done + 1, until)}
+            new = {("teacher", t.batch_size, e): r for t in alive for e, r in t.responses.items() if e > done}
             if new:
                 self.distil("probe", new)
             before, done = cells, until
@@ -434,7 +433,7 @@ class _Search:
             if until < rung:  # the budget's end
                 break
             if self.settings.halving and rung < max_epochs:
-                self.halve(alive, before, cells)
+                self.halve([t for t in alive if not t.stopped], before, cells)
         for teacher in teachers:
             if not teacher.stopped and done < max_epochs:
                 teacher.stopped = f"after epoch {done}: the budget's end"
@@ -523,9 +522,8 @@ class _Search:
         mine = {t.batch_size: [c for c in cells if c[1] == t.batch_size] for t in alive}
         best = {b: max(of, key=probes.mean) for b, of in mine.items()}
         order = sorted(alive, key=lambda t: -probes.mean(best[t.batch_size]))
-        leader = best[order[0].batch_size]
         for teacher in order[-(-len(order) // 2) :]:
-            of = mine[teacher.batch_size]
+            leader, of = best[order[0].batch_size], mine[teacher.batch_size]
             gap, noise = probes.difference(leader, best[teacher.batch_size])
             # Since the rung before, or in the first one since its first epoch.
             rise, unsure = probes.difference(of[-1], next((c for c in reversed(of) if c in before), of[0]))
