@@ -60,6 +60,7 @@ def add_search(command: Parser) -> None:
     command.add_argument("--max-epochs", type=int, default=20, help="of the teacher")
     command.add_argument("--temperature", type=float, default=TABLE_TEMPERATURE)
     command.add_argument("--alpha", type=float, default=ALPHA_KD, help="weight of the soft term")
+    command.add_argument("--scale-by-t2", action="store_true", help="multiply the soft term by T²; the paper does not")
     command.add_argument("--budget", type=float, help="the most example-passes; default: no limit")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
@@ -111,6 +112,7 @@ def search(options: argparse.Namespace) -> None:
         finalists=options.finalists,
         unseen=tuple(options.unseen),
         halving=not options.no_halving,
+        scale_by_t2=options.scale_by_t2,
     )
     asked = {
         "batch_sizes": tuple(options.batch_sizes or map(shrunk, PROFILES["paper"].sweep[dataset])),

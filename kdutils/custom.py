@@ -172,6 +172,7 @@ def distil_students(
     learning_rate: float,
     seed: int,
     looked_at: Sequence[Tensor],
+    scale_by_t2: bool = False,
     stacked: bool | None = None,
 ) -> tuple[list[Tensor], Tensor]:
     """Distil E students of one kind that learn from the same images and differ in the response alone.
@@ -219,6 +220,7 @@ def distil_students(
                     y[batch].expand(size, -1),
                     temperature=temperature,
                     alpha=alpha,
+                    scale_by_t2=scale_by_t2,
                 ).sum(1)
                 update.zero_grad()
                 (each.sum() / len(batch)).backward()  # a sum over members: each member's gradient is then its own

@@ -64,6 +64,8 @@ class Settings:
 
     Parameters
     ----------
+    scale_by_t2 : bool
+        Whether the soft term is multiplied by T², as Hinton et al. (2015) advise and the paper does not.
     optimizer : str
         "adam" or "sgd", of teachers and students.
     teacher_rate, student_rate : float
@@ -87,6 +89,7 @@ class Settings:
         Whether students are trained as one stack; by default where that is faster and the network allows it.
     """
 
+    scale_by_t2: bool = False
     optimizer: str = "adam"
     teacher_rate: float = 1e-3
     student_rate: float = 1e-3
@@ -189,7 +192,7 @@ def summary(cells: pd.DataFrame, unseen: bool = False) -> str:
     else:
         parts.append(
             "**No (batch size, epochs) that was distilled in full beats hard labels alone beyond noise** (the "
-            f"recommended one: {margin(best, 'hard')}): here the student does as well without a teacher."
+            f"recommended one: {margin(best, 'hard')}): nothing shows that the student gains from a teacher."
         )
     if not (cells["uniform_low"] > 0).any():
         parts.append(
@@ -228,7 +231,7 @@ def search(
     max_epochs : int
         Of the teacher. Every epoch is measured; up to the tenth each, then every fifth, and the last, is probed.
     temperature, alpha : float
-        Of the distillation (Eq. 4, without T²).
+        Of the distillation (Eq. 4).
     budget : float, optional
         The most example-passes (forward and backward, one example) of teachers and students together. Teachers then get
         fewer epochs, and fewer finalists are distilled in full.
@@ -491,6 +494,7 @@ class _Search:
                 self.labels["train"][chosen],
                 logits,
                 temperature=self.temperature,
+                scale_by_t2=settings.scale_by_t2,
                 alphas=alphas,
                 epochs=self.epochs[stage],
                 batch_size=min(settings.student_batch, len(chosen)),

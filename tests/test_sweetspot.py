@@ -277,7 +277,8 @@ def test_a_student_is_what_it_is_without_the_others(stacked: bool) -> None:
     assert (alone[0][0] == everyone[0][2]).float().mean() > 0.99
 
 
-def test_a_student_learns_by_the_obvious_loop() -> None:
+@pytest.mark.parametrize("factor", [1, 9])
+def test_a_student_learns_by_the_obvious_loop(factor: int) -> None:
     """Eq. 4 and Adam written out: the reference beside the stack."""
     given = lessons(1)
     torch.manual_seed(given["seed"])
@@ -289,12 +290,12 @@ def test_a_student_learns_by_the_obvious_loop() -> None:
             x, y, z = given["images"][batch], given["labels"][batch], given["logits"][0][batch]
             out = model(x)
             soft = F.kl_div(F.log_softmax(out / 3, 1), F.softmax(z / 3, 1), reduction="batchmean")
-            loss = 0.1 * F.cross_entropy(out, y) + 0.9 * soft
+            loss = 0.1 * F.cross_entropy(out, y) + 0.9 * factor * soft
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             losses.append((loss.item(), len(batch)))
-    predicted, found = distil_students(linear, **given, stacked=True)
+    predicted, found = distil_students(linear, **given, scale_by_t2=factor == 9, stacked=True)
     assert float(found[0]) == pytest.approx(sum(x * n for x, n in losses) / 240, rel=1e-4)
     assert (predicted[0][0] == model(given["looked_at"][0]).argmax(1)).float().mean() > 0.995
 
