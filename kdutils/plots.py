@@ -473,6 +473,56 @@ def sweet_spot_map(cells: pd.DataFrame, title: str = "") -> Figure:
     return figure
 
 
+GUIDE_NAMES = {
+    "entropy": "mean entropy",
+    "accuracy": "teacher's accuracy",
+    "teacher_accuracy": "teacher's accuracy",
+    "row": "variance, row-wise",
+    "column": "variance, column-wise",
+    "row_normalised": "variance, row-wise, normalised",
+    "column_normalised": "variance, column-wise, normalised",
+    "probe": "short probe",
+}
+
+
+def guide_correlations(tables: dict[str, pd.DataFrame], datasets: list[str]) -> Figure:
+    """Rank correlations of guides with what students learn, with intervals; one panel a data set.
+
+    Parameters
+    ----------
+    tables : dict
+        From an outcome's name to `kdutils.guides.rank_correlations` of it, at one temperature.
+    datasets : list of str
+        The panels, in order. An open mark has no interval: too few runs.
+    """
+    everything = pd.concat(tables.values())
+    datasets = _recorded(everything, datasets)
+    figure, axes = _panels(datasets)
+    for n, (axis, dataset) in enumerate(zip(axes, datasets, strict=True)):
+        of = everything[everything["dataset"] == dataset]
+        if of.empty:
+            not_yet(axis, TITLES[dataset])
+            continue
+        names = list(of["guide"].unique())
+        for m, (outcome, table) in enumerate(tables.items()):
+            rows = table[table["dataset"] == dataset]
+            height = rows["guide"].map(names.index) + 0.3 * (m - (len(tables) - 1) / 2)
+            colour, open_marks = ("0.15", RETRAINED[1])[m], rows["low"].isna()
+            axis.hlines(height, rows["low"], rows["high"], color=colour, linewidth=2)
+            face = np.where(open_marks, "none", colour)
+            axis.scatter(rows["correlation"], height, facecolors=face, edgecolors=colour, label=outcome, zorder=3)
+        axis.axvline(0, color="0.5", linewidth=1)
+        axis.set(xlim=(-1.05, 1.05), xlabel="rank correlation", title=_title(of))
+        axis.set_yticks(
+            range(len(names)), [GUIDE_NAMES.get(g, g) for g in names] if n % 2 == 0 else [], fontsize="small"
+        )
+        axis.invert_yaxis()
+    handles, labels = axes[0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize="small")
+    return figure
+
+
 def temperature_effect(soft: pd.DataFrame, temperatures: list[float]) -> Figure:
     """Section 2: one image's confidence label and entropy against temperature, for each teacher.
 

@@ -195,9 +195,10 @@ def summary(cells: pd.DataFrame, unseen: bool = False) -> str:
             f"recommended one: {margin(best, 'hard')}): nothing shows that the student gains from a teacher."
         )
     if not (cells["uniform_low"] > 0).any():
+        either = "" if len(ahead) else " either"
         parts.append(
-            f"None beats the uniform response either ({margin(best, 'uniform')}): what looks like a sweet spot may be "
-            "the teacher falling silent."
+            f"None beats the uniform response{either} (the recommended one: {margin(best, 'uniform')}): what looks like a "
+            "sweet spot may be the teacher falling silent."
         )
     return " ".join(parts)
 
