@@ -104,7 +104,7 @@ def search(options: argparse.Namespace) -> None:
     shrunk = lambda size: max(1, round(size * share))
     settings = sweetspot.Settings(
         teacher_rate=TEACHER_RATE[dataset],
-        student_batch=shrunk(STUDENT_BATCH[dataset]),
+        student_batch=max(16, shrunk(STUDENT_BATCH[dataset])),  # with fewer, steps cost little but their overhead
         student_epochs=options.student_epochs or PROFILES["paper"].student_epochs[dataset],
         probe_examples=options.probe_examples,
         probe_epochs=options.probe_epochs,

@@ -17,6 +17,7 @@ from kdutils import custom, plots, sweetspot
 from kdutils.custom import distil_students, is_stacked, split, tensors
 from kdutils.data import ImageSet, load_dataset
 from kdutils.errors import UserError
+from kdutils.protocols import seed_for
 from kdutils.sweetspot import HARD, UNIFORM, Comparison, Settings, search
 from kdutils.training import epoch_batches
 
@@ -112,6 +113,42 @@ def test_it_says_when_no_teacher_beats_hard_labels() -> None:
     assert not silent.beats_uniform and "teacher falling silent" in silent.summary()
     assert (silent.cells[silent.cells["response"] == "teacher"]["uniform"].dropna() == 0).all(), "it is the control"
     assert set(silent.cells["status"]) == {"recommended", "within noise", "control"}
+
+
+def test_the_controls_are_what_they_are_called() -> None:
+    """Hard labels alone: cross-entropy and nothing else. Uniform: each class is as probable; two trainings by hand."""
+    plain = Settings(**vars(FAST) | {"repeats": 1, "student_epochs": 2, "student_batch": 240})
+    asked = ASKED | {"batch_sizes": [240], "max_epochs": 1}
+    rows = search(known((INF, "silent")), linear, PARTS, settings=plain, **asked).table.query("stage == 'full'")
+    found = rows[rows["part"] == "test"].set_index("response")["loss"]
+    images, labels = PARTS["train"]
+    for name, alpha in (("hard labels", 0.0), ("uniform", 0.95)):
+        torch.manual_seed(seed_for("student", 0, 0))
+        model = linear()
+        optimizer = torch.optim.Adam(model.parameters(), lr=plain.student_rate, eps=1e-7)
+        for _ in range(2):
+            out = model(images)
+            third = torch.full_like(out, 1 / 3)
+            soft = F.kl_div(F.log_softmax(out / asked["temperature"], 1), third, reduction="batchmean")
+            loss = (1 - alpha) * F.cross_entropy(out, labels) + alpha * soft
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        assert found[name] == pytest.approx(loss.item(), rel=1e-4)
+
+
+def test_margins_over_controls_hold_for_all_finalists_at_once(monkeypatch) -> None:
+    levels, difference = [], Comparison.difference
+
+    def spy(self, one, other, level=0.95):
+        levels.append((other, round(level, 6)))
+        return difference(self, one, other, level)
+
+    monkeypatch.setattr(Comparison, "difference", spy)
+    asked = ASKED | {"batch_sizes": [24, 48], "max_epochs": 2}
+    found = search(known(*WINDOW), linear, PARTS, settings=FAST, **asked)
+    assert found.cells["hard"].count() == 4
+    assert [level for other, level in levels if other in (HARD, UNIFORM)] == [0.9875] * 8, "Bonferroni: 5 % over four"
 
 
 def test_halving_drops_what_is_clearly_behind_and_no_more_than_half(found) -> None:
