@@ -6,11 +6,13 @@ second call runs nothing.
 """
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import json
 import statistics
 import tempfile
+import time
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -51,14 +53,15 @@ from kdutils.protocols import (
 from kdutils.response import SELECTIONS
 from kdutils.running import cores, fleets, in_order_of_ending, progress, run_fleet, run_teacher, workers
 from kdutils.training import Response, is_kept, load_response, load_splits, resolve_device
+from kdutils.variations import Variation, variations
 
 COMPUTE = ("never", "missing", "always")
 TEACHER_TABLES = ("response", "history", "soft_labels", "scatter")  # what `Study.measure_teacher` records
 LIKE_MNIST = ("mnist", "digits")  # data sets of Tables 2-3 and Figures 7-8
-STUDENT_TABLES = ("missing_class", "few_examples", "baseline")
+STUDENT_TABLES = ("missing_class", "few_examples", "baseline", "variations")
 GROUPS = (
     *("teachers", "capacity", "sweep", "retrained"),
-    *("missing_class", "spectrum", "few_examples", "few_examples_retrained", "sweet_spot", "baseline"),
+    *("missing_class", "spectrum", "few_examples", "few_examples_retrained", "sweet_spot", "baseline", "variations"),
 )
 PROJECTED = 300  # images of each of three classes in a penultimate-layer projection (section 4.3)
 EXAMPLE_CLASS, EXAMPLE_IMAGES = (6, 5)  # Tables 2-3: five images of digit 6; ours are the test set's first five
@@ -92,6 +95,7 @@ ARTEFACTS = {
     "fig9": Artefact("Single-layer students", ("baseline",), NAMES),
     "fig10": Artefact("The distillation hypothesis in entropies", ("spectrum",), NAMES),
     "table7": Artefact("Networks and their parameters (exact, nothing to run)"),
+    "variations": Artefact("What decides it: open choices made otherwise, and counterfeits", ("variations",), NAMES),
 }
 
 
@@ -109,6 +113,7 @@ class TeacherRun:
     seed: int
     protocol: TeacherProtocol | None
     epochs: int
+    counterfeit: str | None = None
 
     @property
     def identity(self) -> dict:
@@ -126,10 +131,16 @@ class StudentRun:
     teacher: TeacherRun
     protocol: StudentProtocol
     table: str
+    training: str = ""  # what it is recorded as, where that is not its teacher's training
+
+    @property
+    def names(self) -> dict:
+        """What identifies it in its table, beside profile and what its protocol says."""
+        return self.teacher.identity | ({"training": self.training} if self.training else {})
 
     @property
     def identity(self) -> tuple:
-        return (self.table, self.teacher.training, self.teacher.teacher, key(self.protocol))
+        return (self.table, self.names["training"], self.teacher.teacher, key(self.protocol))
 
 
 @dataclass
@@ -333,7 +344,7 @@ class Study:
             best = table.iloc[:0]
             for profile in profiles:
                 of = self._at(profile, dataset).runs(group)
-                names = {(t.training, t.teacher) for t in (r.teacher if isinstance(r, StudentRun) else r for r in of)}
+                names = {(n["training"], n["teacher"]) for n in map(_names, of)}
                 rows = table[(table["profile"] == profile) & (table["dataset"] == dataset)]
                 rows = rows[pd.MultiIndex.from_frame(rows[["training", "teacher"]]).isin(names)]
                 if rows.groupby(["training", "teacher"]).ngroups > best.groupby(["training", "teacher"]).ngroups:
@@ -414,7 +425,37 @@ class Study:
                 return [
                     StudentRun(t, self.student(t, role="student-baseline", **fields), "baseline") for t, fields in kinds
                 ]
+            case "variations":
+                return [
+                    run for v in variations(dataset, named["equal"]["small"]) for run in self._vary(v, dataset, seed)
+                ]
         check_name("group of runs", group, GROUPS)
+
+    def _vary(self, variation: Variation, dataset: str, seed: int) -> list[StudentRun]:
+        """The students of one variation."""
+        equal = trainings(self.full, dataset)["equal"]["small"]
+        how, fields = variation.training or equal, dict(variation.student)
+        # No longer than this profile trains teachers at all.
+        how = Training(how.batch_size, min(how.epochs, max(self.full.sweep_epochs[dataset], equal.epochs)))
+        if "batch_size" in fields:
+            fields["batch_size"] = self.full.batch_size(dataset, fields["batch_size"])
+        found = []
+        for name in variation.teachers:
+            protocol = teacher_protocol(self.full, dataset, name, how.batch_size, seed)
+            protocol = dataclasses.replace(protocol, **variation.teacher)
+            fake = fields.get("counterfeit")
+            changed = variation.teacher or how != equal or fake
+            teacher = TeacherRun(
+                dataset, name, variation.name if changed else "equal", seed, protocol, how.epochs, fake
+            )
+            for temperature in variation.temperatures:
+                for missing in [*range(10), *[None] * variation.whole]:
+                    member = self.student(teacher, missing_class=missing, temperature=temperature, **fields)
+                    found.append(StudentRun(teacher, member, "variations", variation.name))
+        if variation.name == "equal":  # and no teacher at all
+            none = TeacherRun(dataset, "none", "none", seed, None, 0)
+            found.append(StudentRun(none, self.student(none, temperature=1.0, alpha=0.0), "variations", "none"))
+        return found
 
     def runs(self, group: str) -> list[TeacherRun] | list[StudentRun]:
         """Every run of a group, for this study's data sets and seeds.
@@ -433,9 +474,13 @@ class Study:
         "sweet_spot", "baseline"
             single-layer students: at T = 9 from each cell of the sweep (Figure 1 a); at all T from small, large and
             retrained large, and by two controls: a uniform teacher, and no teacher (Figure 9)
+        "variations"
+            students that lack a class, with one open choice made otherwise; see `kdutils.variations`
         """
-        seeds = range(self.seeds or self.full.seeds)
-        return [run for dataset in self.datasets for seed in seeds for run in self.runs_of(dataset, seed, group)]
+        wanted = self.seeds or self.full.seeds
+        fewer = self.full.sweep_seeds if group in ("sweep", "sweet_spot") else {}
+        seeds = {dataset: range(min(wanted, fewer.get(dataset, wanted))) for dataset in self.datasets}
+        return [run for d in self.datasets for seed in seeds[d] for run in self.runs_of(d, seed, group)]
 
     def chosen(self, dataset: str) -> list[Training]:
         """The training of Figure 9's retrained large teacher: the paper's for MNIST, else the sweep's best, if known.
@@ -468,6 +513,7 @@ class Study:
             "eval_size": self.full.eval_size[dataset],
             "batch_size": self.full.batch_size(dataset, STUDENT_BATCH[dataset]),
             "epochs": self.full.student_epochs[dataset],
+            "precision": self.full.student_precision[dataset],
             "teacher": teacher.key,
             "teacher_epoch": teacher.epochs,
             "missing_class": None,
@@ -584,6 +630,9 @@ class Study:
         rows = []
         for split, temperature in itertools.product(SPLITS, TEMPERATURES):
             logits, y = getattr(found, split), labels[split]
+            if run.counterfeit:
+                seed = seed_for("counterfeit", run.seed)
+                logits = response.counterfeit(logits, y, run.counterfeit, temperature=temperature, seed=seed)
             rows.append(
                 {
                     **identity,
@@ -706,20 +755,26 @@ class Study:
         teachers = {(r.teacher.key, r.teacher.epochs): r.teacher.protocol for r in runs}
         wanted = lambda members: {k: teachers[k] for k in {(m.teacher, m.teacher_epoch) for m in members}}
         afresh = self.compute == "always"
-        jobs = [(members, wanted(members), str(self._device), self.root, afresh) for members in groups]
-        title = f"{', '.join(dict.fromkeys(r.teacher.dataset for r in runs))} students"
-        with progress(total=len(by_key), desc=title, unit="student") as bar, contextlib.ExitStack() as stack:
-            pool = executor or stack.enter_context(workers(len(jobs), self._device))
+        title = f"{', '.join(dict.fromkeys(r.teacher.dataset for r in runs))}: {len(by_key)} students"
+        total = sum(m.epochs for members in groups for m in members)
+        with progress(total=total, desc=title, unit="student-epoch") as bar, contextlib.ExitStack() as stack:
+            pool = executor or stack.enter_context(workers(len(groups), self._device))
+            advance = None if pool else bar.update
+            jobs = [(members, wanted(members), str(self._device), self.root, afresh, advance) for members in groups]
+            done, students_done, start = 0, 0, time.perf_counter()
             for (members, *_), students in in_order_of_ending(pool, run_fleet, jobs):
                 self._record_students([by_key[key(m)] for m in members], students)
-                bar.update(len(members))
+                done += sum(m.epochs for m in members)
+                students_done += len(members)
+                bar.update(done - bar.n)
+                bar.set_postfix_str(f"{students_done / (time.perf_counter() - start):.2f} students/s")
 
     def _record_students(self, runs: list[list[StudentRun]], students: list[Student]) -> None:
         rows: dict[str, list[dict]] = {}
         made = []
         for same, student in zip(runs, students, strict=True):
             member = same[0].protocol
-            labels = load_splits(member, self.root)["test"].labels
+            labels, known = (load_splits(member, self.root)[split].labels for split in ("test", "validation"))
             correct = (student.test.argmax(1) == labels).double()
             measured = {
                 "run": key(member),
@@ -731,10 +786,18 @@ class Study:
                 "validation_best": float(student.curve.max()),
                 "validation_last": float(student.curve[-1]),
             }
-            if member.missing_class is not None:
-                measured["accuracy_missing"] = float(correct[labels == member.missing_class].mean())
+            if (c := member.missing_class) is not None:
+                measured["accuracy_missing"] = float(correct[labels == c].mean())
+                # Both splits' images of a class are as frequent, so the best bias on one suits the other.
+                shifted, shift = student.test.clone(), response.best_bias(student.validation, known, c)
+                shifted[:, c] += shift
+                right = (shifted.argmax(1) == labels).double()
+                measured |= {"bias": shift, "accuracy_biased": float(right.mean())}
+                measured["accuracy_missing_biased"] = float(right[labels == c].mean())
+            else:
+                measured |= dict.fromkeys(("accuracy_missing", "bias", "accuracy_biased", "accuracy_missing_biased"))
             for run in same:
-                row = {"profile": self.profile, **run.teacher.identity, **measured}
+                row = {"profile": self.profile, **run.names, **measured}
                 rows.setdefault(run.table, []).append(row)
                 if run.table == "few_examples":
                     points = enumerate(zip(student.curve.tolist(), student.loss.tolist(), strict=True), 1)
@@ -746,6 +809,10 @@ class Study:
         records.add_runs(made, self._device, self.results)
         for table, of in rows.items():
             records.add(table, of, self.results)
+
+
+def _names(run: TeacherRun | StudentRun) -> dict:
+    return run.names if isinstance(run, StudentRun) else run.identity
 
 
 def networks() -> pd.DataFrame:

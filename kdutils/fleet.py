@@ -1,7 +1,7 @@
 """Many students, distilled at once from stored teacher logits; the teacher itself never runs.
 
-Students of one fleet share seed, number of examples, network and schedule; they may differ in teacher, missing class,
-selection of examples, temperature, alpha, T² factor and learning rate. Their weights are stacked along a leading axis
+Students of one fleet share seed, network and schedule; they may differ in teacher, missing class, number and selection
+of examples, temperature, alpha, T² factor and learning rate. Their weights are stacked along a leading axis
 of E members. Members that learn from the same examples share every minibatch. A missing class is a weight of zero on
 its examples, and a member's loss is divided by the examples it keeps, so a student's result does not depend on the
 fleet it rides in, beyond the rounding of differently shaped matrix products.
@@ -16,23 +16,25 @@ slower than its channels-last loop on one thread, with one process for each core
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from kdutils.data import ImageSet
 from kdutils.errors import UserError, check_name
 from kdutils.losses import distillation_loss, distillation_losses
-from kdutils.models import INPUT_SHAPES, SameConv2d, SameMaxPool2d, create_model, same_padding
+from kdutils.models import INPUT_SHAPES, Network, SameConv2d, SameMaxPool2d, create_model, same_padding
 from kdutils.protocols import TABLE_TEMPERATURE, StudentProtocol, seed_for
 from kdutils.response import select_examples
-from kdutils.training import epoch_batches, make_optimizer, predict, to_input
+from kdutils.training import autocast, epoch_batches, graphed, make_optimizer, predict, to_input
 
 # What the members of one fleet share; everything else may differ between them.
 SHARED = (
-    *("dataset", "data", "role", "seed", "train_size", "eval_size", "examples", "batch_size", "epochs", "steps"),
-    *("optimizer", "precision", "schema"),
+    *("dataset", "data", "role", "seed", "train_size", "eval_size", "batch_size", "epochs", "steps"),
+    *("optimizer", "precision", "variant", "schema"),
 )
 
 
@@ -78,6 +80,11 @@ def epochs_of_batches(member: StudentProtocol, size: int) -> Iterator[list[Tenso
         yield list(itertools.islice(stream, member.steps or -(-size // batch_size)))
 
 
+def _network(member: StudentProtocol) -> Network:
+    seed = seed_for("init", member.seed, member.role)
+    return create_model(member.dataset, member.role, seed=seed, variant=member.variant)
+
+
 def distil_one(
     member: StudentProtocol,
     transfer: ImageSet,
@@ -85,6 +92,7 @@ def distil_one(
     validation: ImageSet,
     test: ImageSet,
     device: torch.device,
+    on_epoch: Callable[[int], None] | None = None,
 ) -> Student:
     """One student in a plain loop: the obvious reading of the protocol, beside which the stacked fleet is tested.
 
@@ -93,7 +101,7 @@ def distil_one(
     chosen = transfer_indices(member, transfer.labels, teacher)
     transfer, teacher = transfer.subset(chosen), teacher[chosen]
     layout = torch.channels_last  # on a CPU, half the time of contiguous: its max-pool is slow there
-    model = create_model(member.dataset, member.role, seed=seed_for("init", member.seed, member.role))
+    model = _network(member)
     model = model.to(device, memory_format=layout)
     optimizer = make_optimizer(model, member.optimizer, member.learning_rate)
     images, labels, teacher = (transfer.images.to(device), transfer.labels.to(device), teacher.to(device))
@@ -107,8 +115,10 @@ def distil_one(
             if len(batch) == 0:
                 continue
             batch = batch.to(device)
+            with autocast(device, member.precision):
+                logits = model(to_input(images[batch], device).contiguous(memory_format=layout))
             loss = distillation_loss(
-                model(to_input(images[batch], device).contiguous(memory_format=layout)),
+                logits,
                 teacher[batch],
                 labels[batch],
                 temperature=member.temperature,
@@ -121,21 +131,24 @@ def distil_one(
             total, count = total + loss.detach() * len(batch), count + len(batch)
         if not bool(total.isfinite()):
             raise FloatingPointError(f"the student of {member} diverged in epoch {epoch}")
-        predicted = predict(model, validation.images.to(device)).cpu()
+        predicted = predict(model, validation.images.to(device), member.precision).cpu()
         curve.append((predicted.argmax(1) == validation.labels).float().mean())
         losses.append(total.cpu() / count)
-    tested = predict(model, test.images.to(device)).cpu()
+        if on_epoch:
+            on_epoch(1)
+    tested = predict(model, test.images.to(device), member.precision).cpu()
     return Student(predicted, tested, torch.stack(curve), torch.stack(losses))
 
 
 def distil(
     members: Sequence[StudentProtocol],
     transfer: ImageSet,
-    teachers: dict[tuple[str, int], Tensor],
+    teachers: dict[tuple, Tensor],
     validation: ImageSet,
     test: ImageSet,
     device: torch.device,
     stacked: bool | None = None,
+    on_epoch: Callable[[int], None] | None = None,
 ) -> list[Student]:
     """Distil every member at once.
 
@@ -146,13 +159,15 @@ def distil(
     transfer : ImageSet
         The N images that members learn from, or choose their examples from.
     teachers : dict
-        Teacher logits float32 (N, 10) on `transfer`, by (key of the teacher's protocol, epoch).
+        Teacher logits float32 (N, 10) on `transfer`, by `StudentProtocol.source`.
     validation, test : ImageSet
         Where each student is measured: after each epoch, and at the end.
     device : torch.device
         Where to train.
     stacked : bool, optional
         Which back end; by default `is_stacked` decides.
+    on_epoch : callable, optional
+        Called after each epoch with the number of members that it was one of.
 
     Raises
     ------
@@ -165,7 +180,7 @@ def distil(
     for field in SHARED:
         if len({getattr(m, field) for m in members}) > 1:
             raise UserError(f"members of one fleet must share {field!r}")
-    absent = [m.teacher for m in members if (m.teacher, m.teacher_epoch) not in teachers]
+    absent = [m.teacher for m in members if m.source not in teachers]
     if absent:
         raise UserError(f"no logits are given of teacher {absent[0]}")
     sources = list(teachers)
@@ -175,103 +190,124 @@ def distil(
                 f"teacher {source[0]} has {len(teachers[source])} rows of logits for {len(transfer)} images"
             )
     if not (is_stacked(first, device) if stacked is None else stacked):
-        take = lambda m: teachers[m.teacher, m.teacher_epoch]
-        return [distil_one(m, transfer, take(m), validation, test, device) for m in members]
+        take = lambda m: teachers[m.source]
+        return [distil_one(m, transfer, take(m), validation, test, device, on_epoch) for m in members]
     column = lambda values: torch.tensor(values, device=device)[:, None]
-    which = torch.tensor([sources.index((m.teacher, m.teacher_epoch)) for m in members], device=device)
+    which = torch.tensor([sources.index(m.source) for m in members], device=device)
     logits = torch.stack([teachers[s].to(device) for s in sources])
     missing = column([-1 if m.missing_class is None else m.missing_class for m in members])
     temperature, alpha = (column([m.temperature for m in members]), column([m.alpha for m in members]))
     scale = column([m.scale_by_t2 for m in members])
     # Which examples each member learns from: one row for all where they agree.
-    chosen = [transfer_indices(m, transfer.labels, teachers[m.teacher, m.teacher_epoch]) for m in members]
-    alike = all(torch.equal(c, chosen[0]) for c in chosen)
-    chosen = torch.stack(chosen[:1] if alike else chosen)  # (1 or E, n)
-    images, labels, own_labels = (transfer.images.to(device), transfer.labels.to(device), transfer.labels.cpu())
+    chosen = [transfer_indices(m, transfer.labels, teachers[m.source]) for m in members]
+    chosen = chosen[:1] if all(torch.equal(c, chosen[0]) for c in chosen) else chosen
+    streams = {len(c): epochs_of_batches(first, len(c)) for c in chosen}
+    if len(streams) > 1 and first.steps is None:
+        raise UserError("members with different numbers of examples share a fleet only where `steps` is given")
+    images, labels = (transfer.images.to(device), transfer.labels.to(device))
     network = _Stacked(first, len(members), device)
-    step_all = _optimizer(first.optimizer, network.parameters, column([m.learning_rate for m in members]))
+    optimize = _optimizer(first.optimizer, network.weights, column([m.learning_rate for m in members]))
+    total, count = (torch.zeros(len(members), device=device) for _ in range(2))
 
+    def step(batch: Tensor, alone: bool = False) -> None:
+        """One optimiser step of every member on its examples (1 or E, B), -1 where there is none.
+
+        `alone` says that some member's may all be of one class.
+        """
+        y = labels[batch]
+        kept = ((y != missing) & (batch >= 0)).float()  # (E, B)
+        each = distillation_losses(
+            network(to_input(images[batch.flatten()], device).unflatten(0, batch.shape)),
+            logits[which[:, None], batch],
+            y.expand(len(members), -1),
+            temperature=temperature,
+            alpha=alpha,
+            scale_by_t2=scale,
+        )
+        summed = (each * kept).sum(1)
+        # A sum over members: each member's gradient is then its own.
+        gradients = torch.autograd.grad((summed / kept.sum(1).clamp(min=1)).sum(), network.parameters)
+        # A batch of one class alone, as tiny ones may be, leaves the members that lack it nothing to learn.
+        optimize(gradients, kept.any(1, keepdim=True) if alone else None)
+        total.add_(summed.detach())
+        count.add_(kept.sum(1))
+
+    replay = graphed(step) if device.type == "cuda" else step
     curves, losses = [], []
-    for epoch, batches in enumerate(epochs_of_batches(first, chosen.shape[1]), 1):
-        total, count = (torch.zeros(len(members), device=device), torch.zeros(len(members), device=device))
-        for order in batches:
-            picked = chosen[:, order]  # (1 or E, B)
-            batch = picked.to(device)
-            y = labels[batch]
-            kept = (y != missing).float()  # (E, B)
-            each = distillation_losses(
-                network(to_input(images[batch.flatten()], device).unflatten(0, batch.shape)),
-                logits[which[:, None], batch],
-                y.expand(len(members), -1),
-                temperature=temperature,
-                alpha=alpha,
-                scale_by_t2=scale,
-            )
-            summed = (each * kept).sum(1)
-            # A sum over members: each member's gradient is then its own.
-            gradients = torch.autograd.grad((summed / kept.sum(1).clamp(min=1)).sum(), network.parameters)
-            # A batch of one class alone, as tiny ones may be, leaves the members that lack it nothing to learn.
-            single = own_labels[picked]
-            step_all(gradients, kept.any(1) if bool((single == single[:, :1]).all(1).any()) else None)
-            total, count = total + summed.detach(), count + kept.sum(1)
+    for _ in range(first.epochs):
+        total.zero_()
+        count.zero_()
+        # Shorter batches are filled up, so that all have one shape.
+        orders = {size: pad_sequence(next(s), batch_first=True, padding_value=-1) for size, s in streams.items()}
+        width = max(order.shape[1] for order in orders.values())
+        orders = {size: F.pad(order, (0, width - order.shape[1]), value=-1) for size, order in orders.items()}
+        picked = [torch.where(orders[len(c)] < 0, -1, c[orders[len(c)]]) for c in chosen]
+        picked = torch.stack(picked, 1).to(device)  # (steps, 1 or E, B)
+        y = labels[picked]
+        lowest, highest = (y.masked_fill(picked < 0, 10).amin(2), y.masked_fill(picked < 0, -1).amax(2))
+        for batch, alone in zip(picked, (lowest == highest).any(1).tolist(), strict=True):
+            if alone:
+                step(batch, alone)
+            else:
+                replay(batch)
         if not bool(total.isfinite().all()):
             bad = members[int((~total.isfinite()).nonzero()[0])]
-            raise FloatingPointError(f"the student of {bad} diverged in epoch {epoch}")
+            raise FloatingPointError(f"the student of {bad} diverged in epoch {len(losses) + 1}")
         losses.append((total / count).cpu())
         predicted = network.predict(validation.images, device)
         curves.append((predicted.argmax(2) == validation.labels).float().mean(1))
+        if on_epoch:
+            on_epoch(len(members))
     tested = network.predict(test.images, device)
     columns = (predicted, tested, torch.stack(curves, 1), torch.stack(losses, 1))
     return [Student(*values) for values in zip(*columns, strict=True)]
 
 
-def _optimizer(name: str, parameters: list[Tensor], learning_rate: Tensor) -> Callable[..., None]:
-    """As `training.make_optimizer`, elementwise on stacked tensors with one learning rate (E, 1) a member.
+def _optimizer(name: str, weights: Tensor, learning_rate: Tensor) -> Callable[..., None]:
+    """As `training.make_optimizer`, elementwise on all members' weights (E, P) with one learning rate (E, 1) a member.
 
-    The step takes the gradients and, where not all members learn from the batch, which do: bool (E,).
+    The step takes the gradients and, where not all members learn from the batch, which do: bool (E, 1).
     """
     check_name("optimizer", name, ("adam", "sgd"))
-    first = [torch.zeros_like(p) for p in parameters]
-    second = [torch.zeros_like(p) for p in parameters]
-    steps: int | Tensor = 0  # a tensor (E,) once members differ
+    first, second = torch.zeros_like(weights), torch.zeros_like(weights)
+    steps = torch.zeros_like(learning_rate, dtype=torch.float64)
 
-    def per_member(values: float | Tensor, like: Tensor) -> float | Tensor:
-        return values.to(like).view(-1, *[1] * (like.ndim - 1)) if isinstance(values, Tensor) else values
-
-    rates = [per_member(learning_rate, p) for p in parameters]
-
-    def adam(p: Tensor, g: Tensor, m: Tensor, v: Tensor, rate: Tensor) -> None:
+    def adam(g: Tensor, w: Tensor, m: Tensor, v: Tensor, n: Tensor) -> None:
+        n += 1
         m.lerp_(g, 1 - 0.9)
         v.mul_(0.999).addcmul_(g, g, value=1 - 0.999)
-        scale = (v / per_member(1 - 0.999**steps, v)).sqrt_().add_(1e-7)
-        p.sub_((m / per_member(1 - 0.9**steps, m)).div_(scale).mul_(rate))
+        scale = (v / (1 - 0.999**n).to(v)).sqrt_().add_(1e-7)
+        w.sub_((m / (1 - 0.9**n).to(m)).div_(scale).mul_(learning_rate))
 
-    def sgd(p: Tensor, g: Tensor, m: Tensor, v: Tensor, rate: Tensor) -> None:
-        p.sub_(m.mul_(0.9).add_(g).mul(rate))
+    def sgd(g: Tensor, w: Tensor, m: Tensor, v: Tensor, n: Tensor) -> None:
+        w.sub_(m.mul_(0.9).add_(g).mul(learning_rate))
 
     update = {"adam": adam, "sgd": sgd}[name]
 
     @torch.no_grad()
     def step(gradients: Sequence[Tensor], learning: Tensor | None = None) -> None:
-        nonlocal steps
-        steps = steps + (1 if learning is None else learning.double())
-        for p, g, m, v, rate in zip(parameters, gradients, first, second, rates, strict=True):
-            before = None if learning is None else [t.clone() for t in (p, m, v)]
-            update(p, g, m, v, rate)
-            if before:
-                for t, old in zip((p, m, v), before, strict=True):
-                    t[~learning] = old[~learning]
+        state = (weights, first, second, steps)
+        before = None if learning is None else [t.clone() for t in state]
+        update(torch.cat([g.flatten(1) for g in gradients], 1), *state)
+        if before:
+            for t, old in zip(state, before, strict=True):
+                t.copy_(torch.where(learning, t, old))
 
     return step
 
 
 class _Stacked:
-    """E copies of one network with their own weights, as matrices: (E, 9·C_in, C_out) or (E, width_in, width_out)."""
+    """E copies of one network with their own weights, as matrices: (E, 9·C_in, C_out) or (E, width_in, width_out).
+
+    All of them lie in one tensor `weights` (E, P), of which `parameters` are views: an optimiser step is then a handful
+    of operations, however many layers there are.
+    """
 
     def __init__(self, member: StudentProtocol, size: int, device: torch.device):
-        model = create_model(member.dataset, member.role, seed=seed_for("init", member.seed, member.role))
+        self.dtype = torch.bfloat16 if member.precision == "bfloat16" else None  # of all layers but the last
+        model = _network(member)
         self.layers = [*model.features, model.classifier]
-        self.parameters: list[Tensor] = []
+        tensors: list[Tensor] = []
         channels: int | None = INPUT_SHAPES[member.dataset][0]  # of the activations that the next dense layer flattens
         for layer in self.layers:
             if isinstance(layer, SameConv2d):
@@ -286,14 +322,21 @@ class _Stacked:
                 continue
             else:
                 raise UserError(f"a fleet cannot hold a {type(layer).__name__} layer")
-            for tensor in (weight, layer.bias[None]):
-                stacked = tensor.detach().to(device).expand(size, *tensor.shape).clone()
-                self.parameters.append(stacked.requires_grad_())
+            tensors += [weight.detach(), layer.bias.detach()[None]]
+        flat = torch.cat([t.flatten() for t in tensors]).to(device)
+        self.weights = flat.expand(size, -1).clone()
+        views = self.weights.split([t.numel() for t in tensors], 1)
+        self.parameters = [
+            v.unflatten(1, t.shape).detach().requires_grad_() for v, t in zip(views, tensors, strict=True)
+        ]
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits (E, B, 10) of images (E, B, C, H, W) in [0, 1], or (1, B, C, H, W), the same for all members."""
         x = images.permute(0, 1, 3, 4, 2)  # (1, B, H, W, C) may last until the first layer with weights
-        parameters = iter(self.parameters)
+        x = x.to(self.dtype or x.dtype)
+        # Copies: matrix products are slower on views whose members lie at odd distances.
+        parameters = (p.to(self.dtype) if self.dtype else p.contiguous() for p in self.parameters[:-2])
+        parameters = itertools.chain(parameters, (p.contiguous() for p in self.parameters[-2:]))
         for layer in self.layers:
             if isinstance(layer, SameConv2d):
                 weight, bias = next(parameters), next(parameters)
@@ -307,7 +350,7 @@ class _Stacked:
                 x = x.flatten(2)
             elif isinstance(layer, nn.Linear):
                 weight, bias = next(parameters), next(parameters)
-                x = torch.baddbmm(bias, x.expand(len(weight), -1, -1), weight)
+                x = torch.baddbmm(bias, x.to(weight.dtype).expand(len(weight), -1, -1), weight)
             else:
                 x = layer(x)
         return x
@@ -315,8 +358,17 @@ class _Stacked:
     @torch.inference_mode()
     def predict(self, images: Tensor, device: torch.device) -> Tensor:
         """Logits float32 (E, N, 10) of images uint8, on the CPU."""
-        chunks = [self(to_input(chunk.to(device), device)[None]).cpu() for chunk in images.split(250)]
-        return torch.cat(chunks, 1)
+        chunks = [self(to_input(chunk, device)[None]) for chunk in images.to(device).split(250)]
+        return torch.cat(chunks, 1).cpu()
+
+
+def _kernels(x: Tensor) -> ModuleType | None:
+    """The module of hand-written kernels where they can take these activations."""
+    if not x.is_cuda:
+        return None
+    from kdutils import kernels  # Triton comes with PyTorch where there are GPUs, and nowhere else
+
+    return kernels if kernels.fits(x) else None
 
 
 class _Patches(torch.autograd.Function):
@@ -325,6 +377,10 @@ class _Patches(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, stride: int) -> Tensor:
         members, batch, height, width, channels = ctx.shape = x.shape
+        ctx.kernels = _kernels(x)
+        if ctx.kernels:
+            ctx.stride = stride
+            return ctx.kernels.gather_patches(x.flatten(0, 1), stride).unflatten(0, (members, -1))
         ctx.stride, ctx.padding = (stride, (same_padding(height, 3, stride), same_padding(width, 3, stride)))
         (top, bottom), (left, right) = ctx.padding
         padded = F.pad(x, (0, 0, left, right, top, bottom))
@@ -341,15 +397,19 @@ class _Patches(torch.autograd.Function):
         if not ctx.needs_input_grad[0]:
             return None, None
         members, batch, height, width, channels = ctx.shape
+        if ctx.kernels:
+            shape = (members * batch, height, width, channels)
+            return ctx.kernels.add_patches(gradient.flatten(0, 1), shape, ctx.stride).view(ctx.shape), None
         (top, bottom), (left, right) = ctx.padding
         rows, columns = ctx.out
         gradient = gradient.view(members, batch, rows, columns, 3, 3, channels)
-        padded = gradient.new_zeros(members, batch, height + top + bottom, width + left + right, channels)
+        shape = (members, batch, height + top + bottom, width + left + right, channels)
+        padded = gradient.new_zeros(shape, dtype=torch.promote_types(gradient.dtype, torch.float32))
         for i in range(3):
             for j in range(3):
                 target = padded[:, :, i : i + rows * ctx.stride : ctx.stride, j : j + columns * ctx.stride : ctx.stride]
                 target += gradient[..., i, j, :]
-        return padded[:, :, top : top + height, left : left + width], None
+        return padded[:, :, top : top + height, left : left + width].to(gradient.dtype), None
 
 
 class _Pool(torch.autograd.Function):

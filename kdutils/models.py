@@ -91,7 +91,23 @@ _HIDDEN = {
 _KERAS = {(d, r) for d in ("mnist", "digits") for r in ("teacher-small", "student")}
 
 
-def create_model(dataset: str, role: str, *, dropout: float = 0.5, seed: int | None = None) -> Network:
+#: What `create_model` can change of a network of Table 7; several are joined with "+".
+VARIANTS = {
+    "table7": "as it is",
+    "dense": "with the hidden dense layers and dropout of the data set's large teacher",
+    "no-dense": "without hidden dense layers",
+    "batchnorm": "batch normalisation after every convolution",
+    "no-batchnorm": "no batch normalisation",
+    "relu": "ReLU after every convolution and no max-pool, for the Keras pair",
+    "maxpool": "the other reading of Table 7's totals: unpadded convolutions, max-pools after the first and third",
+    "large-family": "the layers of the data set's large teacher, without dropout",
+    **{f"width/{n}": f"every hidden width divided by {n}" for n in (2, 4, 8, 16)},
+}
+
+
+def create_model(
+    dataset: str, role: str, *, dropout: float = 0.5, seed: int | None = None, variant: str = "table7"
+) -> Network:
     """A freshly initialised network of Table 7 that maps images (N, C, H, W) in [0, 1] to logits (N, 10).
 
     Parameters
@@ -105,34 +121,52 @@ def create_model(dataset: str, role: str, *, dropout: float = 0.5, seed: int | N
         without dropout in Table 7 ignore it.
     seed : int, optional
         Fixes the initial weights, the same on every device. Without it the global generator is used.
+    variant : str
+        Names of `VARIANTS` joined with "+": the network with one thing changed, to see what decides a result.
 
     Raises
     ------
     UserError
-        For an unknown data set or role.
+        For an unknown data set, role or variant.
     """
     check_name("dataset", dataset, INPUT_SHAPES)
     check_name("role", role, ROLES)
-    key = (dataset, role)
+    key, large = (dataset, role), (dataset, "teacher-large")
+    changes = variant.split("+")
+    for change in changes:
+        check_name("variant", change, VARIANTS)
+    convolutions, hidden_widths = (
+        table.get(large if "large-family" in changes else key, []) for table in (_CONV, _HIDDEN)
+    )
+    keras, pooled = key in _KERAS and not {"relu", "large-family"} & {*changes}, "maxpool" in changes
+    dropped = role == "teacher-large" or "dense" in changes
+    if "dense" in changes:
+        hidden_widths = _HIDDEN[large]
+    if "no-dense" in changes:
+        hidden_widths = []
+    divisor = next((int(c.removeprefix("width/")) for c in changes if c.startswith("width/")), 1)
     channels, size = INPUT_SHAPES[dataset]
     layers: list[nn.Module] = []
-    convolutions = _CONV.get(key, [])
     for index, (width, stride, *batch_norm) in enumerate(convolutions):
-        layers.append(SameConv2d(channels, width, stride))
-        if batch_norm:
+        width //= divisor
+        layers.append(nn.Conv2d(channels, width, 3) if pooled else SameConv2d(channels, width, stride))
+        if (batch_norm or "batchnorm" in changes) and "no-batchnorm" not in changes:
             layers.append(nn.BatchNorm2d(width))
-        if key not in _KERAS:
+        if not keras:
             layers.append(nn.ReLU())
         elif index == 0:
             layers += [nn.LeakyReLU(0.2), SameMaxPool2d()]
-        channels, size = width, -(-size // stride)
+        channels, size = width, size - 2 if pooled else -(-size // stride)
+        if pooled and index in (0, 2):
+            layers.append(nn.MaxPool2d(2))
+            size //= 2
     layers.append(nn.Flatten())
     width = channels * size * size
-    for hidden in _HIDDEN.get(key, []):
-        layers += [nn.Linear(width, hidden), nn.ReLU()]
-        if role == "teacher-large":
+    for hidden in hidden_widths:
+        layers += [nn.Linear(width, hidden // divisor), nn.ReLU()]
+        if dropped:
             layers.append(nn.Dropout(dropout))
-        width = hidden
+        width = hidden // divisor
     network = Network(nn.Sequential(*layers), width)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     for module in network.modules():

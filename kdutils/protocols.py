@@ -11,8 +11,9 @@ teacher epochs      the same for both teachers ("equal"), so that capacity alone
 teacher rate        CIFAR-10's teachers learn at 1e-4: at 1e-3 the large one's loss rose to 12 within five steps and
                     stayed at ln 10 (tried at batch sizes 11 and 32; at 3e-4 too), for Adam's first steps move each of
                     the 16,384 inputs' weights of its first dense layer by the full rate
-teacher precision   float32, but bfloat16 convolutions for CIFAR-10's teachers at full scale, whose large one has 27
-                    million parameters
+precision           float32, but bfloat16 in all layers except the last for CIFAR-10 at full scale, whose large
+                    teacher has 27 million parameters. On a GPU a teacher's float32 convolutions round their inputs to
+                    TF32, PyTorch's default there; students' matrix products do not
 student batch       64, the Keras example's
 student epochs      5: the example trains for 3; 5 lets accuracy on the classes that are seen level off
 few examples        as many optimiser steps for every number of examples as the full transfer set gets: at equal
@@ -84,12 +85,27 @@ class StudentProtocol:
     examples: int | None = None  # of each class in the transfer set; None: all of `train_size`
     selection: str | None = None  # of these examples, see `response.select_examples`
     steps: int | None = None  # optimiser steps an epoch; None: one pass through the transfer set
+    variant: str = "table7"  # of the network
+    counterfeit: str | None = None  # what the teacher's similarity labels are replaced by, see `response.counterfeit`
     schema: int = SCHEMA
+
+    @property
+    def source(self) -> tuple:
+        """What tells the logits that this student learns from: teacher and epoch, and any counterfeit with its T."""
+        more = (self.counterfeit, self.temperature) if self.counterfeit else ()
+        return (self.teacher, self.teacher_epoch, *more)
 
 
 # What runs implied before a field was added. A field at this value is left out of the canonical protocol, so that the
 # keys of older runs stay what they are. These values never change, whatever a field's default becomes.
-IMPLIED = {"eval_size": None, "examples": None, "selection": None, "steps": None}
+# (A teacher's `variant` is older than this rule, and stays.)
+IMPLIED = {
+    TeacherProtocol: {"eval_size": None},
+    StudentProtocol: {
+        **dict.fromkeys(("eval_size", "examples", "selection", "steps", "counterfeit")),
+        "variant": "table7",
+    },
+}
 
 Protocol = TeacherProtocol | StudentProtocol
 
@@ -97,7 +113,8 @@ Protocol = TeacherProtocol | StudentProtocol
 def canonical(protocol: Protocol) -> str:
     """The protocol as canonical JSON: its kind and every field but those at their `IMPLIED` value, sorted."""
     fields = {"kind": type(protocol).__name__, **dataclasses.asdict(protocol)}
-    fields = {name: value for name, value in fields.items() if name not in IMPLIED or value != IMPLIED[name]}
+    implied = IMPLIED[type(protocol)]
+    fields = {name: value for name, value in fields.items() if name not in implied or value != implied[name]}
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
@@ -144,7 +161,9 @@ class Profile:
     examples: dict[str, tuple[int, ...]]  # a class, Figure 4; numbers that the transfer set does not have are left out
     sweep: dict[str, tuple[int, ...]]  # batch sizes (at full scale) of section 5
     sweep_epochs: dict[str, int]
+    sweep_seeds: dict[str, int]  # at most
     precision: dict[str, str]  # of teachers
+    student_precision: dict[str, str]
     seeds: int
 
     def batch_size(self, dataset: str, full: int) -> int:
@@ -204,7 +223,9 @@ PROFILES = {
         examples=_all(EXAMPLES),
         sweep=_all(_MNIST_SWEEP) | {"cifar10": (256, 1024, 4096, 8192), "digits": (32, 128, 512)},
         sweep_epochs=_all(50) | {"cifar10": 30},
+        sweep_seeds=_all(3) | {"cifar10": 1},
         precision=_all("float32") | {"cifar10": "bfloat16"},
+        student_precision=_all("float32") | {"cifar10": "bfloat16"},
         seeds=3,
     ),
     "cpu": Profile(
@@ -218,7 +239,9 @@ PROFILES = {
         sweep=_all((256, 1024, 4096, 8192))
         | {"mnist": (256, 4096, 8192), "cifar10": (256, 4096), "digits": (32, 128, 512)},
         sweep_epochs={"mnist": 50, "fashion_mnist": 20, "cifar10": 10, "digits": 50},
+        sweep_seeds=_all(1),
         precision=_all("float32"),
+        student_precision=_all("float32"),
         seeds=1,
     ),
     "smoke": Profile(
@@ -231,7 +254,9 @@ PROFILES = {
         examples=_all(EXAMPLES),
         sweep=_all((256, 1024, 4096)) | {"digits": (32, 128, 512)},
         sweep_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 2, "digits": 20},
+        sweep_seeds=_all(1),
         precision=_all("float32"),
+        student_precision=_all("float32"),
         seeds=1,
     ),
 }

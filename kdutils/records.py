@@ -33,6 +33,7 @@ IDENTITY = {
     "few_examples": ["profile", "dataset", "training", "teacher", "seed", "selection", "examples", "run"],
     "curves": ["profile", "dataset", "training", "teacher", "seed", "selection", "examples", "step", "run"],
     "baseline": ["profile", "dataset", "training", "teacher", "seed", "temperature", "run"],
+    "variations": ["profile", "dataset", "training", "teacher", "seed", "missing_class", "temperature", "run"],
     "response": ["profile", "dataset", "training", "teacher", "seed", "split", "temperature", "run"],
     "history": ["profile", "dataset", "training", "teacher", "seed", "epoch", "run"],
     "sweetspot": [
@@ -55,6 +56,10 @@ VALUES = {
     "few_examples": ["accuracy", "validation_best", "validation_last"],
     "curves": ["validation", "loss"],
     "baseline": ["accuracy", "validation_best", "validation_last"],
+    "variations": [
+        *("accuracy_missing", "accuracy", "validation_best", "validation_last"),
+        *("bias", "accuracy_missing_biased", "accuracy_biased"),
+    ],
     "response": [
         *("batch_size", "epochs", "accuracy", "entropy", "confidence"),
         *("row", "row_all", "row_normalised", "column", "column_all", "column_normalised"),

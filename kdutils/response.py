@@ -13,6 +13,8 @@ from torch import Tensor
 from kdutils.errors import UserError, check_name
 
 SELECTIONS = ("highest", "lowest", "random")
+#: Responses whose similarity labels are not the teacher's own, see `counterfeit`.
+COUNTERFEITS = ("permuted", "permuted by class", "class mean", "even")
 
 
 def soft_labels(logits: Tensor, temperature: float) -> Tensor:
@@ -121,6 +123,87 @@ def response_variance(soft: Tensor, labels: Tensor) -> dict[str, float]:
     versions = {"": similarity, "_all": soft, "_normalised": similarity / similarity.sum(dim=1, keepdim=True)}
     measures = {"row": row, "column": column}
     return {name + suffix: measures[name](values) for name in measures for suffix, values in versions.items()}
+
+
+def counterfeit(logits: Tensor, labels: Tensor, kind: str, *, temperature: float, seed: int = 0) -> Tensor:
+    """Logits whose confidence labels at T are the teacher's and whose similarity labels are not.
+
+    Not in the paper: the test of whether entropy or similarity is what its responses convey.
+
+    Parameters
+    ----------
+    logits : Tensor (N, C)
+    labels : Tensor (N,)
+        Each example's own class.
+    kind : str
+        "permuted": the similarity labels of each example in an order of its own; "permuted by class": in one order for
+        all examples of a class, none in its own place. Both keep every example's entropy at every temperature.
+        "class mean": the mean, over the class, of the similarity labels made to sum to one; "even": all alike.
+    temperature : float
+        At which the confidence label is kept.
+    seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    Tensor (N, C), float32: to be softened at the same T; logarithms of probabilities below 1e-30 end there
+
+    Raises
+    ------
+    UserError
+        If the kind is unknown, or as `soft_labels`.
+    """
+    check_name("counterfeit", kind, COUNTERFEITS)
+    labels = torch.as_tensor(labels)
+    generator = torch.Generator().manual_seed(seed)
+    num_classes = logits.shape[-1]
+    own = F.one_hot(labels.long(), num_classes).bool()
+    others = _as_float(logits, "logits")[~own].view(-1, num_classes - 1)  # in class order
+    if kind.startswith("permuted"):
+        if kind == "permuted":
+            order = torch.rand(others.shape, generator=generator).argsort(1)
+        else:
+            # A random cycle through the other classes: each gets another one's label.
+            cycles = torch.stack([torch.randperm(num_classes - 1, generator=generator) for _ in range(num_classes)])
+            order = torch.empty_like(cycles).scatter_(1, cycles, cycles.roll(1, 1))[labels]
+        found = logits.float().clone()
+        found[~own] = others.gather(1, order).flatten()
+        return found
+    confidence, similarity = _split(soft_labels(logits.double(), temperature), labels)
+    rest = 1 - confidence[:, None]
+    shares = torch.full_like(similarity, 1 / (num_classes - 1))
+    if kind == "class mean":
+        for c in labels.unique():
+            shares[labels == c] = (similarity / rest.clamp(min=1e-30))[labels == c].mean(0)
+    found = torch.empty_like(logits, dtype=torch.float64)
+    found[own], found[~own] = confidence, (rest * shares).flatten()
+    return (temperature * found.clamp(min=1e-30).log()).float()
+
+
+def best_bias(logits: Tensor, labels: Tensor, category: int) -> float:
+    """The shift of one class's logit that makes the most of these predictions right (after Hinton et al. 2015, section 3).
+
+    A student that never saw a class may know it and suppress it: its output bias was only ever pushed down. Of the
+    shifts that do equally well, the first from below is taken, in the middle of its interval.
+
+    Parameters
+    ----------
+    logits : Tensor (N, C)
+        The student's, on validation images.
+    labels : Tensor (N,)
+    category : int
+        The class that it never saw.
+    """
+    others = logits.double().clone()
+    others[:, category] = -torch.inf
+    best, which = others.max(1)
+    threshold, order = (best - logits[:, category].double()).sort()
+    gain = (labels == category).long() - (which == labels).long()
+    right = torch.cat([torch.zeros(1, dtype=torch.long), gain[order].cumsum(0)])
+    right[1:-1][threshold[1:] == threshold[:-1]] = -len(labels) - 1  # no shift parts equal thresholds
+    edges = torch.cat([threshold[:1] - 1, threshold, threshold[-1:] + 1])
+    k = int(right.argmax())
+    return float(edges[k] + edges[k + 1]) / 2
 
 
 def select_examples(

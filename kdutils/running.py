@@ -21,7 +21,8 @@ from tqdm import tqdm
 from kdutils import records
 from kdutils.errors import UserError
 from kdutils.fleet import SHARED, Student, distil, is_stacked
-from kdutils.protocols import UNIFORM, StudentProtocol, TeacherProtocol, key
+from kdutils.protocols import UNIFORM, StudentProtocol, TeacherProtocol, key, seed_for
+from kdutils.response import counterfeit
 from kdutils.training import load_response, load_splits, snapshot_path, teacher_folder, train_teacher
 
 #: The teachers that members of a fleet learn from, by (key, epoch).
@@ -126,10 +127,11 @@ def run_fleet(
     device: str,
     root: str | Path | None = None,
     afresh: bool = False,
+    on_epoch: Callable[[int], None] | None = None,
 ) -> list[Student]:
     """Distil one fleet, or read it from the cache; self-contained, so that any process can run it.
 
-    Returns the students in the members' order.
+    Returns the students in the members' order. A fleet that is too large for the GPU's memory is split, which is said.
     """
     stored = [None if afresh else records.load_tensors(student_path(m)) for m in members]
     todo = [m for m, found in zip(members, stored, strict=True) if found is None]
@@ -137,14 +139,21 @@ def run_fleet(
         start = time.perf_counter()
         sets = load_splits(members[0], root)
         logits = {}
-        for teacher, epoch in dict.fromkeys((m.teacher, m.teacher_epoch) for m in todo):
+        for source in dict.fromkeys(m.source for m in todo):
+            (teacher, epoch), changed = source[:2], source[2:]
             if teacher == UNIFORM:
-                logits[teacher, epoch] = torch.zeros(len(sets["train"]), 10)
+                logits[source] = torch.zeros(len(sets["train"]), 10)
             elif (found := load_response(teachers[teacher, epoch], epoch)) is not None:
-                logits[teacher, epoch] = found.train
+                logits[source] = found.train
             else:
                 raise UserError(f"{snapshot_path(teachers[teacher, epoch], epoch)} is gone; run again to rebuild it")
-        students = distil(todo, sets["train"], logits, sets["validation"], sets["test"], torch.device(device))
+            if changed:
+                kind, temperature = changed
+                seed = seed_for("counterfeit", todo[0].seed)
+                labels = sets["train"].labels
+                logits[source] = counterfeit(logits[source], labels, kind, temperature=temperature, seed=seed)
+        given = (sets["train"], logits, sets["validation"], sets["test"], torch.device(device))
+        students = _distil_what_fits(todo, *given, on_epoch=on_epoch)
         seconds = (time.perf_counter() - start) / len(todo)
         for member, student in zip(todo, students, strict=True):
             tensors = {"validation": student.validation.half(), "test": student.test.half()}
@@ -152,6 +161,20 @@ def run_fleet(
             records.save_tensors(student_path(member), tensors)
     # Read back even what was trained now: a result never depends on whether it came through the cache.
     return [Student(**{n: t.float() for n, t in records.load_tensors(student_path(m)).items()}) for m in members]
+
+
+def _distil_what_fits(members: list[StudentProtocol], *given: object, **options: object) -> list[Student]:
+    """`distil`, in halves where the GPU's memory does not hold all members at once."""
+    try:
+        return distil(members, *given, **options)
+    except torch.cuda.OutOfMemoryError:
+        if len(members) == 1:
+            raise UserError(f"one {members[0].dataset} {members[0].role} does not fit in the GPU's memory") from None
+    torch.cuda.empty_cache()  # outside the handler, whose traceback holds on to the tensors
+    middle = len(members) // 2
+    tqdm.write(f"{len(members)} students at once do not fit in the GPU's memory: {middle} at a time", file=sys.stderr)
+    parts = (members[:middle], members[middle:])
+    return [student for part in parts for student in _distil_what_fits(part, *given, **options)]
 
 
 def student_path(member: StudentProtocol) -> Path:

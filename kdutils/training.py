@@ -5,7 +5,9 @@ constant, so the first n epochs of a long run are the run of n epochs, and one r
 training length.
 """
 
+import functools
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ from kdutils.data import SPLITS, ImageSet, load_dataset
 from kdutils.errors import UserError, check_name
 from kdutils.models import create_model
 from kdutils.protocols import StudentProtocol, TeacherProtocol, key, seed_for
+
+# A large network's weights and moments take longer to write than a GPU takes for an epoch.
+CHECKPOINT_SECONDS = 10
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -62,9 +67,15 @@ def is_kept(epoch: int) -> bool:
 
 
 def load_splits(protocol: TeacherProtocol | StudentProtocol, root: str | Path | None = None) -> dict[str, ImageSet]:
-    """Train, validation and test images as far as the protocol uses them."""
-    sets = {split: load_dataset(protocol.dataset, split, root) for split in SPLITS}
-    sizes = {"train": protocol.train_size, "validation": protocol.eval_size, "test": protocol.eval_size}
+    """Train, validation and test images as far as the protocol uses them; they are shared, hence not to be written to."""
+    root = str(root or os.environ.get("KDUTILS_DATA") or "")
+    return _splits(protocol.dataset, protocol.train_size, protocol.eval_size, root)
+
+
+@functools.lru_cache(maxsize=2)
+def _splits(dataset: str, train_size: int | None, eval_size: int | None, root: str) -> dict[str, ImageSet]:
+    sets = {split: load_dataset(dataset, split, root) for split in SPLITS}
+    sizes = {"train": train_size, "validation": eval_size, "test": eval_size}
     return {split: s.subset(stratified(s.labels, sizes[split])) for split, s in sets.items()}
 
 
@@ -113,6 +124,34 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
+def graphed(step: Callable[[Tensor], None], warm: int = 3) -> Callable[[Tensor], None]:
+    """`step` as one CUDA graph, captured after a few ordinary steps: launching its kernels one by one takes longer.
+
+    All batches must have one shape, and nothing in `step` may wait for the device.
+    """
+    seen, graph, static = 0, torch.cuda.CUDAGraph(), None
+
+    def replay(batch: Tensor) -> None:
+        nonlocal seen, static
+        seen += 1
+        if seen <= warm:
+            # On a side stream, as capturing demands of what runs before it.
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                step(batch)
+            torch.cuda.current_stream().wait_stream(side)
+            return
+        if static is None:
+            static = batch.clone()
+            with torch.cuda.graph(graph):
+                step(static)  # recorded, not run
+        static.copy_(batch)
+        graph.replay()
+
+    return replay
+
+
 def teacher_folder(protocol: TeacherProtocol) -> Path:
     return records.cache_root() / "teachers" / key(protocol)
 
@@ -137,9 +176,9 @@ def train_teacher(
 ) -> None:
     """Train for `epochs` epochs, going on from the last one whose weights are stored.
 
-    Each epoch's end is one atomic write of the checkpoint and, where `is_kept`, one of the response
-    (`load_response`); a kill loses the epoch in flight and nothing else. The same protocol on the same device gives the
-    same numbers, killed or not.
+    The response after each epoch is written, atomically, where `is_kept` (`load_response`), and so is a checkpoint where
+    the last one is more than `CHECKPOINT_SECONDS` old, and at the end: a kill loses those seconds and the epoch in flight.
+    The same protocol on the same CPU gives the same numbers, killed or not; a GPU's sums differ in their last bits.
 
     Parameters
     ----------
@@ -167,9 +206,7 @@ def train_teacher(
     images = {split: s.images.to(device) for split, s in sets.items()}
     labels = sets["train"].labels.to(device)
 
-    model = create_model(
-        protocol.dataset, protocol.role, dropout=protocol.dropout, seed=seed_for("init", protocol.seed, protocol.role)
-    )
+    model = _network(protocol)
     # Convolutions of many channels run faster with channels last (twice on a CPU, for MNIST's small teacher); the
     # order of the additions is the only thing it changes.
     layout = (
@@ -183,28 +220,42 @@ def train_teacher(
         (teacher_folder(protocol) / "checkpoint.safetensors").unlink()
         return train_teacher(protocol, epochs, device=device, root=root, on_epoch=on_epoch)
 
+    total = torch.zeros((), device=device)
+
+    def step(batch: Tensor) -> None:
+        x = to_input(images["train"][batch], device).contiguous(memory_format=layout)
+        with autocast(device, protocol.precision):
+            loss = F.cross_entropy(model(x), labels[batch])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        total.add_(loss.detach() * len(batch))
+
+    replay = graphed(step) if device.type == "cuda" else step
+    saved = time.perf_counter()
     for epoch in range(done + 1, epochs + 1):
         start = time.perf_counter()
         model.train()
         torch.manual_seed(seed_for("dropout", protocol.seed, epoch))
-        total = torch.zeros((), device=device)
-        for step, batch in enumerate(epoch_batches(len(labels), protocol.batch_size, protocol.seed, epoch)):
-            batch = batch.to(device)
-            x = to_input(images["train"][batch], device).contiguous(memory_format=layout)
-            with autocast(device, protocol.precision):
-                loss = F.cross_entropy(model(x), labels[batch])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            total += loss.detach() * len(batch)
+        total.zero_()
+        order = torch.cat(list(epoch_batches(len(labels), protocol.batch_size, protocol.seed, epoch))).to(device)
+        for batch in order.split(protocol.batch_size):
+            (replay if len(batch) == protocol.batch_size else step)(batch)
         mean_loss = float(total) / len(labels)
         if not math.isfinite(mean_loss):
             raise FloatingPointError(f"teacher {key(protocol)} diverged in epoch {epoch}: its loss is {mean_loss}")
         if is_kept(epoch):
             save_response(protocol, model, images, epoch, mean_loss, start)
-        records.save_tensors(teacher_folder(protocol) / "checkpoint.safetensors", _state(model, optimizer, epoch))
+        if epoch == epochs or time.perf_counter() - saved > CHECKPOINT_SECONDS:
+            records.save_tensors(teacher_folder(protocol) / "checkpoint.safetensors", _state(model, optimizer, epoch))
+            saved = time.perf_counter()
         if on_epoch:
             on_epoch(epoch, mean_loss)
+
+
+def _network(protocol: TeacherProtocol) -> nn.Module:
+    seed = seed_for("init", protocol.seed, protocol.role)
+    return create_model(protocol.dataset, protocol.role, dropout=protocol.dropout, seed=seed, variant=protocol.variant)
 
 
 def save_response(
@@ -226,7 +277,8 @@ def save_response(
 def make_optimizer(model: nn.Module, name: str, learning_rate: float) -> torch.optim.Optimizer:
     """Adam with Keras's epsilon ("adam"), or SGD with momentum 0.9 ("sgd")."""
     if name == "adam":
-        return torch.optim.Adam(model.parameters(), lr=learning_rate, eps=1e-7, fused=True)
+        on_gpu = next(model.parameters()).is_cuda  # where steps may be captured as a graph
+        return torch.optim.Adam(model.parameters(), lr=learning_rate, eps=1e-7, fused=True, capturable=on_gpu)
     if name == "sgd":
         return torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=0.9)
     raise UserError(f"unknown optimizer {name!r}; allowed: adam, sgd")
@@ -261,6 +313,6 @@ def _resume(protocol: TeacherProtocol, model: nn.Module, optimizer: torch.optim.
 
 def load_teacher(protocol: TeacherProtocol, device: torch.device) -> nn.Module | None:
     """The teacher's network at its last stored epoch, or None if there is none."""
-    model = create_model(protocol.dataset, protocol.role, dropout=protocol.dropout).to(device)
+    model = _network(protocol).to(device)
     optimizer = make_optimizer(model, protocol.optimizer, protocol.learning_rate)
     return model.eval() if _resume(protocol, model, optimizer, device) else None

@@ -279,7 +279,7 @@ def test_a_lost_student_alone_is_distilled_again(tiny, monkeypatch):
     path.write_text("".join(line for line in path.read_text().splitlines(True) if key(lost.protocol) not in line))
     made = []
     real = running.distil
-    monkeypatch.setattr(running, "distil", lambda members, *rest: made.extend(members) or real(members, *rest))
+    monkeypatch.setattr(running, "distil", lambda members, *a, **k: made.extend(members) or real(members, *a, **k))
     tiny_study(tiny).missing_class()
     assert made == [lost.protocol]
     assert read(tiny, "missing_class") == before
@@ -305,7 +305,7 @@ def test_always_runs_each_once(tiny, monkeypatch):
     monkeypatch.setattr(
         running, "train_teacher", lambda protocol, *a, **k: trained.append(protocol) or train(protocol, *a, **k)
     )
-    monkeypatch.setattr(running, "distil", lambda members, *a: distilled.extend(members) or distil(members, *a))
+    monkeypatch.setattr(running, "distil", lambda members, *a, **k: distilled.extend(members) or distil(members, *a, **k))
     study = tiny_study(tiny, compute="always")
     study.missing_class()
     study.response()

@@ -207,7 +207,11 @@ def few(**changes) -> list[StudentProtocol]:
     ]
 
 
-@pytest.mark.parametrize("chosen", [few(), few()[2:], few(batch_size=64)], ids=["own", "same examples", "all at once"])
+@pytest.mark.parametrize(
+    "chosen",
+    [few(), few()[2:], few(batch_size=64), [*few()[:2], *few(examples=12)[1:3], *few(examples=1)[2:]]],
+    ids=["own", "same examples", "all at once", "several numbers"],
+)
 def test_stacked_equals_plain_with_few_examples(chosen):
     """120 steps in float32."""
     given = material("digits", 400)
@@ -289,7 +293,7 @@ def test_members_that_disagree_in_a_shared_field_are_refused(field):
 def test_what_may_differ_is_what_the_fleet_handles():
     fields = {f.name for f in dataclasses.fields(StudentProtocol)}
     differing = {"teacher", "teacher_epoch", "missing_class", "temperature", "alpha", "scale_by_t2", "learning_rate"}
-    assert fields - set(SHARED) == differing | {"selection"}
+    assert fields - set(SHARED) == differing | {"selection", "examples"}
     assert all(len({getattr(m, f) for m in members()}) > 1 for f in differing)
 
 
@@ -302,6 +306,12 @@ def test_logits_that_are_absent_or_misshapen_are_refused(stacked):
         distil([student()], transfer, {("a", 1): logits["a", 1][:99]}, *others, CPU, stacked=stacked)
     with pytest.raises(UserError, match="unknown optimizer 'sdg'"):
         distil([student(optimizer="sdg")], transfer, logits, *others, CPU, stacked=stacked)
+
+
+def test_numbers_of_examples_that_make_epochs_of_different_length_are_refused():
+    chosen = [student(steps=None, examples=n, selection="random") for n in (5, 12)]
+    with pytest.raises(UserError, match="only where `steps` is given"):
+        distil(chosen, *material("digits", 400), CPU, stacked=True)
 
 
 @pytest.mark.parametrize("stacked", [True, False])

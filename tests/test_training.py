@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdutils import records
+from kdutils import records, training
 from kdutils.data import data_hash, load_dataset
 from kdutils.errors import UserError
 from kdutils.models import create_model
@@ -222,6 +222,7 @@ def test_the_same_protocol_gives_the_same_numbers(cache, monkeypatch):
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("role", ["teacher-small", "teacher-large"])
 def test_a_resumed_run_equals_an_undisturbed_one(role, optimizer, cache, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     teacher = protocol(role=role, optimizer=optimizer, learning_rate=1e-2 if optimizer == "sgd" else 1e-3)
     train_teacher(teacher, 4, device=CPU)
     undisturbed = stored(teacher, 4)

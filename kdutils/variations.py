@@ -1,0 +1,89 @@
+"""What in the set-up decides the result: each open choice that could, changed alone, the rest held.
+
+A variation changes the teachers, or the students, or the labels between them. Its students lack a class each, at T = 9
+if nothing else is said, as in Tables 4-6; "equal" is what they are compared with.
+"""
+
+from dataclasses import dataclass, field
+
+from kdutils.protocols import ROLES, TABLE_TEMPERATURE, TEACHERS, Training
+from kdutils.response import COUNTERFEITS
+
+
+@dataclass(frozen=True)
+class Variation:
+    """One open choice, made otherwise."""
+
+    name: str
+    topic: str
+    teacher: dict = field(default_factory=dict)  # fields of `TeacherProtocol` that are replaced
+    student: dict = field(default_factory=dict)  # fields of `StudentProtocol`; "batch_size" is at full scale
+    training: Training | None = None  # of the teachers; None: as long as "equal"
+    teachers: tuple[str, ...] = TEACHERS
+    temperatures: tuple[float, ...] = (TABLE_TEMPERATURE,)
+    whole: bool = False  # also a student that lacks no class
+
+
+def variations(dataset: str, equal: Training) -> list[Variation]:
+    """Every variation of a data set, whose "equal" teachers are trained so; the first is the one compared with."""
+    found = [Variation("equal", "as in Tables 4-6", whole=True, temperatures=(3.0, TABLE_TEMPERATURE, 20.0))]
+    found += [Variation(kind, "counterfeit", student={"counterfeit": kind}, whole=True) for kind in COUNTERFEITS]
+
+    short = dataset == "cifar10"  # whose students and large teacher cost ten times the others'
+    for alpha in (0.5, 0.9, 0.99, 1.0):
+        for squared in (False, True):
+            if (alpha, squared) != (0.99, False) and (not short or (alpha, squared) in ((0.99, True), (1.0, False))):
+                name = f"alpha {alpha:g}" + (", T²" if squared else "")
+                at = (3.0, TABLE_TEMPERATURE, 20.0) if alpha == 0.99 and not short else (TABLE_TEMPERATURE,)
+                found.append(Variation(name, "loss", student={"alpha": alpha, "scale_by_t2": squared}, temperatures=at))
+    if short:
+        found += [
+            Variation("batchnorm", "network", {"variant": "batchnorm"}, teachers=("small",)),
+            Variation("no-batchnorm", "network", {"variant": "no-batchnorm"}, teachers=("large",)),
+            Variation("no-dense", "network", {"variant": "no-dense"}),
+            Variation("no dropout", "network", {"dropout": 0.0}, teachers=("large",)),
+            Variation("5 epochs", "length", training=Training(equal.batch_size, 5)),
+            Variation("float32 student", "student", student={"precision": "float32"}),
+        ]
+        return found
+
+    longer = (2 * equal.epochs, 5 * equal.epochs)
+    for n in sorted({1, 2, 3, 5, *longer} - {equal.epochs}):
+        found.append(Variation(f"{n} epochs", "length", training=Training(equal.batch_size, n)))
+    change = lambda variant, **more: Variation(variant, "network", {"variant": variant}, **more)
+    found += [
+        Variation("no dropout", "network", {"dropout": 0.0}, teachers=("large",)),
+        change("no-dense", teachers=("large",)),
+        change("dense", teachers=("small",)),
+        Variation("dense, no dropout", "network", {"variant": "dense", "dropout": 0.0}, teachers=("small",)),
+        change("dense+width/2", teachers=("small",)),
+        *(change(f"width/{n}") for n in (2, 4, 8, 16)),
+    ]
+    if dataset != "digits":  # whose images are too small for it
+        found.append(change("maxpool", teachers=TEACHERS if dataset == "fashion_mnist" else ("large",)))
+    if dataset != "fashion_mnist":  # where small teacher and student are plain already
+        found.append(change("relu", teachers=("small",)))
+    found += [
+        Variation("student of the large one's family", "kinship", student={"variant": "large-family+width/8"}),
+        Variation("teachers by SGD", "optimiser", {"optimizer": "sgd", "learning_rate": 0.05}),
+        Variation("students by SGD", "optimiser", student={"optimizer": "sgd", "learning_rate": 0.05}),
+        *(Variation(f"students, {n} epochs", "student", student={"epochs": n}) for n in (1, 2, 10, 20)),
+        *(Variation(f"students, batch {n}", "student", student={"batch_size": n}) for n in (32, 128, 256)),
+    ]
+    large = {"teachers": ("large",)}
+    if dataset == "mnist":
+        found += [
+            Variation("4096x50", "retraining", training=Training(4096, 50), **large),
+            Variation("8192x40", "retraining", training=Training(8192, 40), **large),
+            # Large batches at a fixed rate are trained less; Adam's customary correction is the square root.
+            Variation("4096x50, rate x4", "retraining", {"learning_rate": 4e-3}, training=Training(4096, 50), **large),
+            # As many optimiser steps as 4096x50 has, of the usual size.
+            Variation("256x3", "retraining", training=Training(256, 3), **large),
+        ]
+    return found
+
+
+def capacity(role: str, variation: Variation) -> str:
+    """The network's name for a page: its role and what is changed of it."""
+    variant = variation.teacher.get("variant", "table7")
+    return ROLES[role] if variant == "table7" else f"{ROLES[role]}, {variant}"
