@@ -23,8 +23,10 @@ def teachers(response: pd.DataFrame, baseline: pd.DataFrame, missing_class: pd.D
 
     Parameters
     ----------
-    response, baseline, missing_class : DataFrame
+    response, baseline : DataFrame
         Records of these names.
+    missing_class : DataFrame
+        Records "missing_class", and those of "variations" whose teachers were varied. A run may stand there twice.
 
     Returns
     -------
@@ -34,11 +36,12 @@ def teachers(response: pd.DataFrame, baseline: pd.DataFrame, missing_class: pd.D
         never saw, mean over all classes) and `general` (those students' accuracy on all classes): fractions, NaN where
         not recorded. Teachers without any are left out.
     """
-    shown = response[response["split"] == "validation"].set_index(TEACHER)[["run", *GUIDES]]
-    found = [baseline.set_index(TEACHER)["accuracy"].rename("single_layer")]
-    lacking = missing_class.groupby(TEACHER)[["accuracy_missing", "accuracy", "missing_class"]]
-    means = lacking.mean()[["accuracy_missing", "accuracy"]].set_axis(["missing", "general"], axis=1)
-    found.append(means[lacking.size() == missing_class["missing_class"].nunique()])
+    shown = response[response["split"] == "validation"].drop_duplicates(TEACHER).set_index(TEACHER)[["run", *GUIDES]]
+    found = [baseline.drop_duplicates(TEACHER).set_index(TEACHER)["accuracy"].rename("single_layer")]
+    lacking = missing_class.dropna(subset="missing_class").drop_duplicates([*TEACHER, "missing_class"])
+    classes = lacking["missing_class"].nunique()
+    lacking = lacking.groupby(TEACHER)[["accuracy_missing", "accuracy"]]
+    found.append(lacking.mean().set_axis(["missing", "general"], axis=1)[lacking.size() == classes])
     joined = shown.join(found, how="left").dropna(subset=["single_layer", "missing"], how="all")
     return joined.reset_index()
 
