@@ -124,12 +124,7 @@ def search(options: argparse.Namespace) -> None:
     }
     factories = [functools.partial(create_model, dataset, role) for role in (options.teacher, options.student)]
     found = sweetspot.search(*factories, sets, **asked, device=options.device, settings=settings)
-    print(found.summary().replace("**", ""))
-    shown = found.cells.dropna(subset="full").round(4)
-    print(shown.drop(columns=[c for c in shown if c.startswith("uniform")]).to_string(index=False))
-    for size, why in found.stopped.items():
-        print(f"batch size {size} stopped {why}")
-    print(found.cost.to_string(index=False, float_format="{:,.4g}".format))
+    # What took long is written before anything is said: a closed pipe must not lose it.
     if options.csv:
         found.table.to_csv(options.csv, index=False)
     if options.plot:
@@ -148,6 +143,12 @@ def search(options: argparse.Namespace) -> None:
             **asked,
         )
         sweetspot.record(found, protocol, len(sets["train"]), device, options.results)
+    print(found.summary().replace("**", ""))
+    shown = found.cells.dropna(subset="full").round(4)
+    print(shown.drop(columns=[c for c in shown if c.startswith("uniform")]).to_string(index=False))
+    for size, why in found.stopped.items():
+        print(f"batch size {size} stopped {why}")
+    print(found.cost.to_string(index=False, float_format="{:,.4g}".format))
 
 
 def main(arguments: list[str] | None = None) -> None:
