@@ -26,7 +26,7 @@ STACK_ON_CPU = 1e7
 
 
 def tensors(data: object) -> tuple[Tensor, Tensor]:
-    """Images (N, …) and labels int64 (N,) of a pair of them, an `ImageSet` or an indexed dataset; see `sweetspot`."""
+    """Images (N, …) and labels int64 (N,), on the CPU, of a pair of them, an `ImageSet` or a dataset; see `sweetspot`."""
     if isinstance(data, ImageSet):
         return data.images, data.labels
     if isinstance(data, tuple) and len(data) == 2 and all(hasattr(part, "shape") for part in data):
@@ -54,7 +54,7 @@ def tensors(data: object) -> tuple[Tensor, Tensor]:
         raise UserError(f"labels must be integers, one for each of {len(images)} images; got {got}")
     if images.is_floating_point() and not bool(images.isfinite().all()):
         raise UserError("some images have values that are not finite")
-    return images, labels.long()
+    return images, labels.long().cpu()
 
 
 def _pair(image: object, label: object) -> tuple[Tensor, int]:

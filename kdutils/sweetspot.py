@@ -258,7 +258,7 @@ def search(
     _check_numbers(batch_sizes, max_epochs, temperature, alpha, budget, seed, settings)
     parts = split(data)
     _check_data(parts, batch_sizes, settings)
-    cuda = [where.index or torch.cuda.current_device()] if where.type == "cuda" else []
+    cuda = [torch.cuda.current_device() if where.index is None else where.index] if where.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):  # the caller's random numbers go on as if nothing had been
         under_way = _Search(make_teacher, make_student, parts, temperature, alpha, budget, seed, where, settings)
         return under_way.run([int(b) for b in dict.fromkeys(batch_sizes)], max_epochs)
@@ -397,8 +397,9 @@ class _Search:
                 f"sizes, one full distillation and the controls take {least:,} example-passes"
             )
         finalists = settings.finalists or len(batch_sizes) * max_epochs
-        # What is kept back for the end: as many finalists as the budget allows beside one epoch of each teacher.
-        reserve = (2 + min(finalists, 1 + self.affordable("full", least))) * self.price("full")
+        # What is kept back for the end: as many finalists as the budget allows beside one epoch of each teacher; of
+        # "all" but one, or nothing would be left to find out which they are.
+        reserve = (2 + min(settings.finalists or 1, 1 + self.affordable("full", least))) * self.price("full")
         probes = len(batch_sizes) * len(_probed(1, max_epochs))
         whole = len(batch_sizes) * max_epochs * size + (2 + probes) * self.price("probe")
         whole += (2 + min(finalists, probes)) * self.price("full")

@@ -242,6 +242,13 @@ def test_a_budget_is_respected_and_used(share: float) -> None:
     assert budget - 2 * one_more < spent <= budget
 
 
+def test_a_budget_for_all_finalists_is_not_kept_back_from_the_teachers() -> None:
+    settings = Settings(**vars(FAST) | {"finalists": 0})
+    found = search(known(*WINDOW), linear, PARTS, settings=settings, **ASKED | {"budget": 3 * least()})
+    assert found.table.query("stage == 'teacher'")["epochs"].max() > 2
+    assert found.cells["full"].count() > 3, "what was left went to finalists"
+
+
 # That it is the same again
 
 
