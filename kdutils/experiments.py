@@ -53,7 +53,7 @@ from kdutils.protocols import (
 from kdutils.response import SELECTIONS
 from kdutils.running import cores, fleets, in_order_of_ending, progress, run_fleet, run_teacher, workers
 from kdutils.training import Response, is_kept, load_response, load_splits, resolve_device
-from kdutils.variations import Variation, variations
+from kdutils.variations import Variation, summarise, variations
 
 COMPUTE = ("never", "missing", "always")
 TEACHER_TABLES = ("response", "history", "soft_labels", "scatter")  # what `Study.measure_teacher` records
@@ -262,6 +262,35 @@ class Study:
         """Figure 9: single-layer students at each T; of "sweet_spot": at T = 9 from each cell of the sweep."""
         table = self.table("baseline", group)
         return table if group == "baseline" else table[table["temperature"] == TABLE_TEMPERATURE]
+
+    def recorded_variations(self) -> pd.DataFrame:
+        """The records behind `variations`, run first where that was asked for."""
+        if self.compute != "never":
+            self.ensure("variations")
+        table = records.load("variations", self.results)
+        return table[table["dataset"].isin(self.datasets) & (table["seed"] < (self.seeds or self.full.seeds))]
+
+    def variations(self) -> pd.DataFrame:
+        """What students learned of a class they never saw where one open choice was made otherwise.
+
+        See `variations.summarise`, which says what the columns are. Where profile `paper` lacks a variation, `cpu` stands
+        in, beside its own "equal".
+        """
+        if self.compute != "never":
+            self.ensure("variations")
+        students, measured = (records.load(name, self.results) for name in ("variations", "response"))
+        students = students[
+            students["dataset"].isin(self.datasets) & (students["seed"] < (self.seeds or self.full.seeds))
+        ]
+        found = summarise(students, measured)
+        own = found[found["profile"] == self.profile]
+        if (self.profile, self.compute) != ("paper", "never"):
+            return own
+        have = set(own[["dataset", "training"]].itertuples(index=False, name=None))
+        other = found[found["profile"] == "cpu"]
+        lacking = [pair not in have for pair in other[["dataset", "training"]].itertuples(index=False, name=None)]
+        other = other[lacking | (other["training"] == "equal")] if any(lacking) else other.iloc[:0]
+        return pd.concat([own, other], ignore_index=True)
 
     def spectrum(self) -> pd.DataFrame:
         """Figure 2: accuracy on the missing class at T = 9 from teachers of growing capacity and label smoothing."""

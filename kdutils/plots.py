@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import NullFormatter
 
 COLOURS = {"small": "#0072B2", "large": "#D55E00"}
 RETRAINED = ("#009E73", "#CC79A7")  # the large teacher under other trainings
@@ -949,3 +951,101 @@ def networks_table(networks: pd.DataFrame, caption: str, name: str) -> Table:
             )
         rows.append(row)
     return Table(pd.DataFrame(rows), caption, name)
+
+
+# ---------------------------------------------------------------- what decides it
+
+
+def counterfeits(table: pd.DataFrame, datasets: list[str]) -> Figure:
+    """Accuracy on the missing class from own and counterfeit responses; hatched: with its output bias at its best.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `Study.variations`, of which topic "counterfeit" and the variation "equal" are drawn, at T = 9.
+    datasets : list of str
+        The panels, in order.
+    """
+    kinds = {"equal": "own", "permuted": "permuted", "permuted by class": "permuted\nby class"}
+    kinds |= {"class mean": "class\nmean", "even": "all\nalike"}
+    table = table[(table["temperature"] == 9) & table["training"].isin(kinds)]
+    datasets = _recorded(table[table["topic"] == "counterfeit"], datasets)
+    figure, axes = _panels(datasets)
+    for axis, dataset in zip(axes, datasets, strict=True):
+        rows = table[table["dataset"] == dataset]
+        if rows.empty:
+            not_yet(axis, TITLES[dataset])
+            continue
+        for side, (teacher, colour) in zip((-0.2, 0.2), COLOURS.items(), strict=True):
+            of = rows[rows["teacher"] == teacher].drop_duplicates("training").set_index("training").reindex(kinds)
+            place = np.arange(len(kinds)) + side
+            axis.bar(
+                place, 100 * of["missing_biased"], 0.36, color="none", edgecolor=colour, hatch="////", linewidth=0.8
+            )
+            axis.bar(place, 100 * of["missing"], 0.36, color=colour, label=f"{teacher} teacher")
+        axis.set(title=_title(rows), ylim=(0, 105), xticks=range(len(kinds)))
+        axis.set_xticklabels(kinds.values(), fontsize="x-small")
+        axis.grid(False, axis="x")
+    axes[0].set_ylabel("accuracy on the missing class [%]")
+    handles = [Patch(color=colour, label=f"{teacher} teacher") for teacher, colour in COLOURS.items()]
+    handles.append(Patch(facecolor="none", edgecolor="0.3", hatch="////", label="its output bias at its best"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="x-small")
+    return figure
+
+
+def ladder(table: pd.DataFrame, dataset: str) -> Figure:
+    """What a missing class's students learn, against the teacher's size and its response's entropy and variance, at T = 9.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `Study.variations`; the variations of the teacher's network and of its training's length are drawn.
+    dataset : str
+    """
+    topics = ("as in Tables 4-6", "network", "length")
+    rows = table[(table["dataset"] == dataset) & (table["temperature"] == 9) & table["topic"].isin(topics)]
+    figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.9), sharey=True)
+    if len(rows) < 3:
+        for axis in axes:
+            not_yet(axis, TITLES[dataset])
+        return figure
+    styles = {True: ("s", "hidden dense layers"), False: ("o", "none hidden")}
+    columns = {"parameters": "teacher's parameters", "entropy": "entropy [nats]"}
+    columns |= {"variance": "variance of its\nscaled similarity labels"}
+    for axis, (column, label) in zip(axes, columns.items(), strict=True):
+        for has, (marker, name) in styles.items():
+            for teacher, colour in COLOURS.items():
+                of = rows[((rows["hidden"] > 0) == has) & (rows["teacher"] == teacher)]
+                axis.scatter(
+                    of[column],
+                    100 * of["missing"],
+                    marker=marker,
+                    color=colour,
+                    s=36,
+                    alpha=0.85,
+                    label=f"{teacher}, {name}" if len(of) else None,
+                )
+        axis.set(xlabel=label, ylim=(-3, 103))
+        if column != "entropy":
+            axis.set_xscale("log")
+            axis.xaxis.set_minor_formatter(NullFormatter())
+    axes[0].set_ylabel("accuracy on the missing class [%]")
+    axes[0].legend(
+        title="teacher's family, dense head", fontsize="xx-small", title_fontsize="xx-small", loc="center left"
+    )
+    return figure
+
+
+def variations_table(rows: pd.DataFrame, caption: str, name: str) -> Table:
+    """One line a variation and teacher: the response, and what its students learned; percent, nats."""
+    percent = lambda value: "–" if pd.isna(value) else f"{100 * value:.1f}"
+    lines = [
+        [
+            *(TITLES[row.dataset] + ("" if row.profile == "paper" else f" ({row.profile})"), row.training, row.teacher),
+            *(f"{row.parameters:,}", percent(row.teacher_accuracy), f"{row.entropy:.2f}", f"{1000 * row.variance:.2f}"),
+            *(f"**{percent(row.missing)}**", percent(row.missing_biased)),
+        ]
+        for row in rows.itertuples()
+    ]
+    columns = ["data", "variation", "teacher", "parameters", "its accuracy", "entropy", "variance × 1000"]
+    return Table(pd.DataFrame(lines, columns=[*columns, "missing class", "bias at its best"]), caption, name)

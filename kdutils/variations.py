@@ -4,9 +4,14 @@ A variation changes the teachers, or the students, or the labels between them. I
 if nothing else is said, as in Tables 4-6; "equal" is what they are compared with.
 """
 
+import functools
 from dataclasses import dataclass, field
 
-from kdutils.protocols import ROLES, TABLE_TEMPERATURE, TEACHERS, Training
+import pandas as pd
+from torch import nn
+
+from kdutils.models import count_parameters, create_model
+from kdutils.protocols import PROFILES, ROLES, TABLE_TEMPERATURE, TEACHERS, Training, trainings
 from kdutils.response import COUNTERFEITS
 
 
@@ -83,7 +88,69 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
     return found
 
 
-def capacity(role: str, variation: Variation) -> str:
-    """The network's name for a page: its role and what is changed of it."""
-    variant = variation.teacher.get("variant", "table7")
-    return ROLES[role] if variant == "table7" else f"{ROLES[role]}, {variant}"
+def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
+    """One row a data set, variation, teacher and temperature: what its students learned, and what its response was.
+
+    Parameters
+    ----------
+    students : DataFrame
+        Records "variations".
+    response : DataFrame
+        Records "response", at least of these teachers.
+
+    Returns
+    -------
+    DataFrame
+        `missing`, `missing_biased`: accuracy on the class never seen, as it is and with that class's output bias at its
+        best, means over classes and seeds; `low`, `high`: the range of `missing` over seeds; `whole`: accuracy of the
+        student that lacks no class; of the teacher, on the test set at that temperature: `teacher_accuracy`, `entropy`,
+        `confidence`, and `variance`, the column-wise variance of its scaled similarity labels; its `parameters` and `hidden` dense layers. `topic`.
+    """
+    keys = ["profile", "dataset", "training", "teacher", "temperature"]
+    unseen = students.dropna(subset="missing_class")
+    by_seed = unseen.groupby([*keys, "seed"])["accuracy_missing"].mean().groupby(keys)
+    found = pd.DataFrame(
+        {"missing": by_seed.mean(), "low": by_seed.min(), "high": by_seed.max(), "seeds": by_seed.size()}
+    )
+    found["missing_biased"] = unseen.groupby(keys)["accuracy_missing_biased"].mean()
+    found["whole"] = students[students["missing_class"].isna()].groupby(keys)["accuracy"].mean()
+    at_test = response[response["split"] == "test"]
+    measures = {"accuracy": "teacher_accuracy", "column_normalised": "variance"}
+    measured = at_test.groupby(keys)[["entropy", "confidence", *measures]].mean().rename(columns=measures)
+    # Where students alone are changed, the teacher is the equally trained one.
+    equal = measured.xs("equal", level="training")
+    rows = []
+    for where, row in found.iterrows():
+        profile, dataset, training, teacher, temperature = where
+        of = measured.loc[where] if where in measured.index else None
+        if of is None and (profile, dataset, teacher, temperature) in equal.index:
+            of = equal.loc[profile, dataset, teacher, temperature]
+        known = _known(dataset).get(training)
+        rows.append(
+            dict(zip(keys, where, strict=True))
+            | row.to_dict()
+            | ({} if of is None else of.to_dict())
+            | {"topic": known.topic if known else "", "order": list(_known(dataset)).index(training) if known else -1}
+            | dict(zip(("parameters", "hidden"), _size_of(dataset, teacher, known), strict=True))
+        )
+    columns = [*keys, *found, "entropy", "confidence", *measures.values(), "topic", "order", "parameters", "hidden"]
+    return pd.DataFrame(rows, columns=columns).sort_values(
+        ["dataset", "order", "teacher"], kind="stable", ignore_index=True
+    )
+
+
+@functools.cache
+def _known(dataset: str) -> dict[str, Variation]:
+    return {v.name: v for v in variations(dataset, trainings(PROFILES["paper"], dataset)["equal"]["small"])}
+
+
+def _size_of(dataset: str, teacher: str, variation: Variation | None) -> tuple[int, int]:
+    variant = variation.teacher.get("variant", "table7") if variation else "table7"
+    return _size(dataset, ROLES[teacher], variant) if teacher in ROLES else (0, 0)
+
+
+@functools.cache
+def _size(dataset: str, role: str, variant: str) -> tuple[int, int]:
+    """Parameters, and hidden dense layers."""
+    network = create_model(dataset, role, variant=variant)
+    return count_parameters(network), sum(isinstance(layer, nn.Linear) for layer in network.features)
