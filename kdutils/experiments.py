@@ -880,15 +880,50 @@ def published_variance() -> pd.DataFrame:
 
 def multiply_adds(protocol: TeacherProtocol | StudentProtocol, epochs: int) -> float:
     """Multiply-adds of a run's training, a backward pass counted as two forward ones."""
-    seen = (protocol.train_size or FULL_SIZE[protocol.dataset]) * epochs
+    each = _multiply_adds(protocol.dataset, protocol.role, protocol.variant)
+    return 3.0 * each * passes(protocol, epochs)
+
+
+def passes(protocol: TeacherProtocol | StudentProtocol, epochs: int) -> int:
+    """Images that a run sees in training, counted as often as it sees them."""
     if isinstance(protocol, StudentProtocol) and protocol.steps:
-        seen = epochs * protocol.steps * protocol.batch_size
-    return 3.0 * _multiply_adds(protocol.dataset, protocol.role) * seen
+        return epochs * protocol.steps * protocol.batch_size
+    return (protocol.train_size or FULL_SIZE[protocol.dataset]) * epochs
 
 
 @functools.cache
-def _multiply_adds(dataset: str, role: str) -> int:
-    return count_multiply_adds(create_model(dataset, role), dataset)
+def _multiply_adds(dataset: str, role: str, variant: str) -> int:
+    return count_multiply_adds(create_model(dataset, role, variant=variant), dataset)
+
+
+def what_it_took(runs: pd.DataFrame) -> pd.DataFrame:
+    """What the recorded runs took, by hardware, data set and kind of run.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Records "runs".
+
+    Returns
+    -------
+    DataFrame
+        `runs`; `hours`, summed over runs, which shared their machine; `passes`, examples in millions, repeated ones counted
+        again; `petaflop`, floating-point operations in 10^15, a multiply-add being two.
+    """
+    rows = []
+    for run in runs.itertuples():
+        fields = json.loads(run.protocol)
+        kind = {"TeacherProtocol": TeacherProtocol, "StudentProtocol": StudentProtocol}.get(fields.pop("kind"))
+        if kind is None:
+            continue
+        protocol = kind(**fields)
+        costs = (passes(protocol, run.epochs) / 1e6, 2 * multiply_adds(protocol, run.epochs) / 1e15)
+        rows.append((run.device, protocol.dataset, run.kind, run.seconds / 3600, *costs))
+    table = pd.DataFrame(rows, columns=["device", "dataset", "kind", "hours", "passes", "petaflop"])
+    groups = table.groupby(["device", "dataset", "kind"], sort=False)
+    return groups.agg(
+        runs=("kind", "size"), hours=("hours", "sum"), passes=("passes", "sum"), petaflop=("petaflop", "sum")
+    ).reset_index()
 
 
 def status(studies: Iterable[Study]) -> pd.DataFrame:
