@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from kdutils import claims, projection, published, records, response
+from kdutils import claims, projection, published, records, response, tutorial
 from kdutils.data import NAMES, SPLITS, data_hash, load_dataset
 from kdutils.errors import UserError, check_name
 from kdutils.fleet import Student
@@ -43,6 +43,7 @@ from kdutils.protocols import (
     StudentProtocol,
     TeacherProtocol,
     Training,
+    TutorialProtocol,
     key,
     retrained,
     seed_for,
@@ -51,17 +52,28 @@ from kdutils.protocols import (
     trainings,
 )
 from kdutils.response import SELECTIONS
-from kdutils.running import cores, fleets, in_order_of_ending, progress, run_fleet, run_teacher, workers
+from kdutils.running import (
+    Teachers,
+    cores,
+    fleets,
+    in_order_of_ending,
+    load_student,
+    progress,
+    run_fleet,
+    run_teacher,
+    workers,
+)
 from kdutils.training import Response, is_kept, load_response, load_splits, resolve_device
 from kdutils.variations import Variation, summarise, variations
 
 COMPUTE = ("never", "missing", "always")
 TEACHER_TABLES = ("response", "history", "soft_labels", "scatter")  # what `Study.measure_teacher` records
 LIKE_MNIST = ("mnist", "digits")  # data sets of Tables 2-3 and Figures 7-8
-STUDENT_TABLES = ("missing_class", "few_examples", "baseline", "variations")
+STUDENT_TABLES = ("missing_class", "few_examples", "baseline", "variations", "related")
 GROUPS = (
     *("teachers", "capacity", "sweep", "retrained"),
     *("missing_class", "spectrum", "few_examples", "few_examples_retrained", "sweet_spot", "baseline", "variations"),
+    *("related", "tutorial"),
 )
 PROJECTED = 300  # images of each of three classes in a penultimate-layer projection (section 4.3)
 EXAMPLE_CLASS, EXAMPLE_IMAGES = (6, 5)  # Tables 2-3: five images of digit 6; ours are the test set's first five
@@ -94,6 +106,8 @@ ARTEFACTS = {
     "fig8": Artefact("Examples a class after retraining", ("few_examples_retrained",), ("mnist", "digits")),
     "fig9": Artefact("Single-layer students", ("baseline",), NAMES),
     "fig10": Artefact("The distillation hypothesis in entropies", ("spectrum",), NAMES),
+    "related": Artefact("The systems of section 2, at equal steps and equal trials", ("related",), NAMES),
+    "tutorial": Artefact("PyTorch's distillation tutorial, on several seeds", ("tutorial",), ("cifar10", "digits")),
     "table7": Artefact("Networks and their parameters (exact, nothing to run)"),
     "variations": Artefact("What decides it: open choices made otherwise, and counterfeits", ("variations",), NAMES),
 }
@@ -111,7 +125,7 @@ class TeacherRun:
     teacher: str
     training: str
     seed: int
-    protocol: TeacherProtocol | None
+    protocol: TeacherProtocol | StudentProtocol | None  # a student's where one teaches another
     epochs: int
     counterfeit: str | None = None
 
@@ -126,17 +140,33 @@ class TeacherRun:
 
 @dataclass(frozen=True)
 class StudentRun:
-    """One student, the teacher it is distilled from, and the table that it is recorded in."""
+    """One student, the teacher it is distilled from, and the table that it is recorded in.
+
+    `system` names it in the comparison of `related`; `beside` is the student whose residual it learns there.
+    """
 
     teacher: TeacherRun
     protocol: StudentProtocol
     table: str
     training: str = ""  # what it is recorded as, where that is not its teacher's training
+    system: str = ""
+    beside: StudentProtocol | None = None
 
     @property
     def names(self) -> dict:
         """What identifies it in its table, beside profile and what its protocol says."""
         return self.teacher.identity | ({"training": self.training} if self.training else {})
+
+    @property
+    def sources(self) -> Teachers:
+        """Whose responses are needed to train it."""
+        own = {(self.teacher.key, self.teacher.epochs): self.teacher.protocol}
+        return own | ({(self.protocol.teacher, self.protocol.teacher_epoch): self.beside} if self.beside else {})
+
+    @property
+    def taught_by(self) -> list[str]:
+        """Keys of the students among them."""
+        return [key(p) for p in self.sources.values() if isinstance(p, StudentProtocol)]
 
     @property
     def identity(self) -> tuple:
@@ -276,13 +306,9 @@ class Study:
         See `variations.summarise`, which says what the columns are. Where profile `paper` lacks a variation, `cpu` stands
         in, beside its own "equal".
         """
-        if self.compute != "never":
-            self.ensure("variations")
-        students, measured = (records.load(name, self.results) for name in ("variations", "response"))
-        students = students[
-            students["dataset"].isin(self.datasets) & (students["seed"] < (self.seeds or self.full.seeds))
-        ]
-        found = summarise(students, measured)
+        found = summarise(self.recorded_variations(), records.load("response", self.results))
+        order = {dataset: n for n, dataset in enumerate(self.datasets)}
+        found = found.sort_values("dataset", key=lambda names: names.map(order), kind="stable", ignore_index=True)
         own = found[found["profile"] == self.profile]
         if (self.profile, self.compute) != ("paper", "never"):
             return own
@@ -296,6 +322,14 @@ class Study:
         """Figure 2: accuracy on the missing class at T = 9 from teachers of growing capacity and label smoothing."""
         table = self.table("missing_class", "spectrum")
         return table[(table["temperature"] == TABLE_TEMPERATURE) | (table["teacher"] == UNIFORM)]
+
+    def related(self) -> pd.DataFrame:
+        """Students of every system that section 2 argues with, at each setting; see `related.summary`."""
+        return self.table("related", "related")
+
+    def tutorial(self) -> pd.DataFrame:
+        """Test accuracy of the three networks of PyTorch's distillation tutorial."""
+        return self.table("tutorial", "tutorial")
 
     def images(self) -> pd.DataFrame:
         """The images behind Tables 2-3; `pixels` holds their bytes in hexadecimal, row by row."""
@@ -458,6 +492,13 @@ class Study:
                 return [
                     run for v in variations(dataset, named["equal"]["small"]) for run in self._vary(v, dataset, seed)
                 ]
+            case "related":
+                from kdutils import related  # which is made of this module's runs
+
+                return related.runs(self, dataset, seed)
+            case "tutorial":
+                found = tutorial.protocols(self.full, dataset, seed)
+                return [TeacherRun(dataset, name, group, seed, p, p.epochs) for name, p in found.items()]
         check_name("group of runs", group, GROUPS)
 
     def _vary(self, variation: Variation, dataset: str, seed: int) -> list[StudentRun]:
@@ -505,6 +546,10 @@ class Study:
             retrained large, and by two controls: a uniform teacher, and no teacher (Figure 9)
         "variations"
             students that lack a class, with one open choice made otherwise; see `kdutils.variations`
+        "related"
+            students of the systems of section 2, and the assistants of some (see `kdutils.related`)
+        "tutorial"
+            the three networks of PyTorch's distillation tutorial (see `kdutils.tutorial`)
         """
         wanted = self.seeds or self.full.seeds
         fewer = self.full.sweep_seeds if group in ("sweep", "sweet_spot") else {}
@@ -530,7 +575,7 @@ class Study:
         return [min(cells.values(), key=lambda c: (-mean[str(c)], c.epochs, c.batch_size))]
 
     def student(
-        self, teacher: TeacherRun, *, temperature: float = TABLE_TEMPERATURE, **fields: object
+        self, teacher: TeacherRun, /, *, temperature: float = TABLE_TEMPERATURE, **fields: object
     ) -> StudentProtocol:
         """The protocol of one student of `teacher`, at this study's profile; `fields` replace its defaults."""
         dataset = teacher.dataset
@@ -558,16 +603,16 @@ class Study:
     def _recorded(self) -> dict[str, set[tuple]]:
         """What identifies the runs in each table. A teacher's key lacks its epochs, and a run may have several names."""
         have = {}
-        for name in (*TEACHER_TABLES, *STUDENT_TABLES):
+        for name in (*TEACHER_TABLES, "tutorial", *STUDENT_TABLES):
             table = records.load(name, self.results)
-            columns = ["training", "teacher", "run"] + ["epochs"] * (name in TEACHER_TABLES)
+            columns = ["training", "teacher", "run"] + ["epochs"] * (name not in STUDENT_TABLES)
             have[name] = set(table.loc[table["profile"] == self.profile, columns].itertuples(index=False, name=None))
         return have
 
     def tables_of(self, run: TeacherRun) -> tuple[str, ...]:
         """The tables of records that a teacher has rows in: its response, and more where a figure asks for it."""
-        if run.protocol is None:
-            return ()
+        if not isinstance(run.protocol, TeacherProtocol):
+            return ("tutorial",) if run.training == "tutorial" else ()
         retrainings = {str(how) for how in (self._usual(run.dataset), *retrained(self.full, run.dataset))}
         if run.training in trainings(PROFILES["paper"], run.dataset):
             return tuple(t for t in TEACHER_TABLES if t != "soft_labels" or run.dataset in LIKE_MNIST)
@@ -615,12 +660,33 @@ class Study:
             return
         self.prepare()
         self._afresh.update(runs)
+        if group == "tutorial":
+            return tutorial.ensure(self, runs)
         students = [r for r in runs if isinstance(r, StudentRun)]
         # Teachers first, each once; students then read their logits from the cache.
         teachers = dict.fromkeys(r.teacher if isinstance(r, StudentRun) else r for r in runs)
-        self._train([t for t in teachers if t.protocol], executor)
-        if students:
-            self._distil(students, executor)
+        self._train([t for t in teachers if isinstance(t.protocol, TeacherProtocol)], executor)
+        for wave in self._in_waves(group, students):
+            self._distil(wave, executor, {k for r in self.runs(group) for k in r.taught_by})
+
+    def _in_waves(self, group: str, students: list[StudentRun]) -> list[list[StudentRun]]:
+        """Students in fleets' order: who teaches others comes before them, recorded or not, if its logits are gone.
+
+        Whoever teaches nobody, and waits for somebody, waits for the last wave, so that there are few fleets.
+        """
+        every = {key(r.protocol): r for r in self.runs(group)} if any(r.taught_by for r in students) else {}
+        wanted = list(students)
+        for run in wanted:  # which grows on the way
+            gone = (every[k] for k in run.taught_by if load_student(every[k].protocol, train=True) is None)
+            wanted += [r for r in gone if r not in wanted]
+        keys = {key(r.protocol) for r in wanted}
+        teaching = {k for r in wanted for k in r.taught_by}
+        depth = lambda r: max((1 + depth(every[k]) for k in r.taught_by if k in keys), default=0)
+        waves: dict[int, list[StudentRun]] = {}
+        last = max(map(depth, wanted), default=0)
+        for run in wanted:
+            waves.setdefault(last if depth(run) and key(run.protocol) not in teaching else depth(run), []).append(run)
+        return [waves[n] for n in sorted(waves)]
 
     def _train(self, runs: list[TeacherRun], executor: Executor | None) -> None:
         """Train teachers, each protocol once and for the longest of its runs, and measure those not recorded."""
@@ -775,21 +841,23 @@ class Study:
         rows = [{**where, "index": i, **shape, "pixels": p} for i, p in zip(chosen, pixels, strict=True)]
         records.add("images", rows, self.results)
 
-    def _distil(self, runs: list[StudentRun], executor: Executor | None) -> None:
-        """Distil students in fleets and record each as it comes, under all the names that its run goes by."""
+    def _distil(self, runs: list[StudentRun], executor: Executor | None, teaching: set[str]) -> None:
+        """Distil students in fleets and record each as it comes, under all the names that its run goes by.
+
+        `teaching` are the keys of those that others will learn from.
+        """
         by_key: dict[str, list[StudentRun]] = {}
         for run in runs:
             by_key.setdefault(key(run.protocol), []).append(run)
         groups = list(fleets([same[0].protocol for same in by_key.values()], self._device))
-        teachers = {(r.teacher.key, r.teacher.epochs): r.teacher.protocol for r in runs}
-        wanted = lambda members: {k: teachers[k] for k in {(m.teacher, m.teacher_epoch) for m in members}}
+        wanted = lambda members: {k: t for m in members for k, t in by_key[key(m)][0].sources.items()}
         afresh = self.compute == "always"
         title = f"{', '.join(dict.fromkeys(r.teacher.dataset for r in runs))}: {len(by_key)} students"
         total = sum(m.epochs for members in groups for m in members)
         with progress(total=total, desc=title, unit="student-epoch") as bar, contextlib.ExitStack() as stack:
             pool = executor or stack.enter_context(workers(len(groups), self._device))
             advance = None if pool else bar.update
-            jobs = [(members, wanted(members), str(self._device), self.root, afresh, advance) for members in groups]
+            jobs = [(ms, wanted(ms), str(self._device), self.root, afresh, advance, teaching) for ms in groups]
             done, students_done, start = 0, 0, time.perf_counter()
             for (members, *_), students in in_order_of_ending(pool, run_fleet, jobs):
                 self._record_students([by_key[key(m)] for m in members], students)
@@ -799,11 +867,15 @@ class Study:
                 bar.set_postfix_str(f"{students_done / (time.perf_counter() - start):.2f} students/s")
 
     def _record_students(self, runs: list[list[StudentRun]], students: list[Student]) -> None:
+        from kdutils import related
+
         rows: dict[str, list[dict]] = {}
         made = []
         for same, student in zip(runs, students, strict=True):
             member = same[0].protocol
             labels, known = (load_splits(member, self.root)[split].labels for split in ("test", "validation"))
+            if same[0].table == "related":
+                student = related.deployed(same[0], student, known)
             correct = (student.test.argmax(1) == labels).double()
             measured = {
                 "run": key(member),
@@ -827,6 +899,8 @@ class Study:
                 measured |= dict.fromkeys(("accuracy_missing", "bias", "accuracy_biased", "accuracy_missing_biased"))
             for run in same:
                 row = {"profile": self.profile, **run.names, **measured}
+                if run.table == "related":
+                    row |= related.measured(run, labels)
                 rows.setdefault(run.table, []).append(row)
                 if run.table == "few_examples":
                     points = enumerate(zip(student.curve.tolist(), student.loss.tolist(), strict=True), 1)
@@ -943,7 +1017,13 @@ def status(studies: Iterable[Study]) -> pd.DataFrame:
                 macs = sum(multiply_adds(r.protocol, r.protocol.epochs) for r in students)
                 seconds = macs * 2 / rate["student"]
                 teachers = dict.fromkeys(r.teacher if isinstance(r, StudentRun) else r for r in lacking)
-                longest = {t.key: t for t in sorted(teachers, key=lambda t: t.epochs) if t.protocol}
+                reference = [t.protocol for t in teachers if isinstance(t.protocol, TutorialProtocol)]
+                seconds += sum(map(tutorial.multiply_adds, reference)) * 2 / rate["teacher"]
+                longest = {
+                    t.key: t
+                    for t in sorted(teachers, key=lambda t: t.epochs)
+                    if isinstance(t.protocol, TeacherProtocol)
+                }
                 for teacher in longest.values():
                     if load_response(teacher.protocol, teacher.epochs) is None:
                         seconds += multiply_adds(teacher.protocol, teacher.epochs) * 2 / rate["teacher"]

@@ -1,8 +1,8 @@
 """Many students, distilled at once from stored teacher logits; the teacher itself never runs.
 
 Students of one fleet share seed, network and schedule; they may differ in teacher, missing class, number and selection
-of examples, temperature, alpha, T² factor and learning rate. Their weights are stacked along a leading axis
-of E members. Members that learn from the same examples share every minibatch. A missing class is a weight of zero on
+of examples, loss, temperature, alpha, T² factor and learning rate. Their weights are stacked along a leading axis of E
+members. Members that learn from the same examples share every minibatch. A missing class is a weight of zero on
 its examples, and a member's loss is divided by the examples it keeps, so a student's result does not depend on the
 fleet it rides in, beyond the rounding of differently shaped matrix products.
 
@@ -25,7 +25,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from kdutils.data import ImageSet
 from kdutils.errors import UserError, check_name
-from kdutils.losses import distillation_loss, distillation_losses
+from kdutils.losses import losses_by_member
 from kdutils.models import INPUT_SHAPES, Network, SameConv2d, SameMaxPool2d, create_model, same_padding
 from kdutils.protocols import TABLE_TEMPERATURE, StudentProtocol, seed_for
 from kdutils.response import select_examples
@@ -52,6 +52,7 @@ class Student:
     curve: Tensor  # float32 (epochs,), fractions
     loss: Tensor  # float32 (epochs,), mean training loss
     seconds: Tensor | None = None  # wall-clock time of its share of the fleet, once it is stored
+    train: Tensor | None = None  # float32 (N, 10), logits on the transfer set, of students that teach others
 
 
 def transfer_indices(member: StudentProtocol, labels: Tensor, teacher: Tensor) -> Tensor:
@@ -93,19 +94,22 @@ def distil_one(
     test: ImageSet,
     device: torch.device,
     on_epoch: Callable[[int], None] | None = None,
+    train: bool = False,
 ) -> Student:
     """One student in a plain loop: the obvious reading of the protocol, beside which the stacked fleet is tested.
 
     Parameters and errors are those of `distil`, for one member and its own teacher's logits (N, 10).
     """
     chosen = transfer_indices(member, transfer.labels, teacher)
+    everything = transfer.images
     transfer, teacher = transfer.subset(chosen), teacher[chosen]
     layout = torch.channels_last  # on a CPU, half the time of contiguous: its max-pool is slow there
     model = _network(member)
     model = model.to(device, memory_format=layout)
     optimizer = make_optimizer(model, member.optimizer, member.learning_rate)
     images, labels, teacher = (transfer.images.to(device), transfer.labels.to(device), teacher.to(device))
-    curve, losses = [], []
+    losses = losses_by_member([member.loss], device)
+    curve, means = [], []
     for epoch, batches in enumerate(epochs_of_batches(member, len(transfer)), 1):
         model.train()
         total, count = torch.zeros((), device=device), 0
@@ -117,14 +121,14 @@ def distil_one(
             batch = batch.to(device)
             with autocast(device, member.precision):
                 logits = model(to_input(images[batch], device).contiguous(memory_format=layout))
-            loss = distillation_loss(
+            loss = losses(
                 logits,
                 teacher[batch],
                 labels[batch],
                 temperature=member.temperature,
                 alpha=member.alpha,
                 scale_by_t2=member.scale_by_t2,
-            )
+            ).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -133,11 +137,12 @@ def distil_one(
             raise FloatingPointError(f"the student of {member} diverged in epoch {epoch}")
         predicted = predict(model, validation.images.to(device), member.precision).cpu()
         curve.append((predicted.argmax(1) == validation.labels).float().mean())
-        losses.append(total.cpu() / count)
+        means.append(total.cpu() / count)
         if on_epoch:
             on_epoch(1)
     tested = predict(model, test.images.to(device), member.precision).cpu()
-    return Student(predicted, tested, torch.stack(curve), torch.stack(losses))
+    trained = predict(model, everything.to(device), member.precision).cpu() if train else None
+    return Student(predicted, tested, torch.stack(curve), torch.stack(means), train=trained)
 
 
 def distil(
@@ -149,6 +154,7 @@ def distil(
     device: torch.device,
     stacked: bool | None = None,
     on_epoch: Callable[[int], None] | None = None,
+    train: bool = False,
 ) -> list[Student]:
     """Distil every member at once.
 
@@ -168,6 +174,8 @@ def distil(
         Which back end; by default `is_stacked` decides.
     on_epoch : callable, optional
         Called after each epoch with the number of members that it was one of.
+    train : bool
+        Whether to measure each student on `transfer` too, so that it may be a teacher in turn.
 
     Raises
     ------
@@ -191,13 +199,14 @@ def distil(
             )
     if not (is_stacked(first, device) if stacked is None else stacked):
         take = lambda m: teachers[m.source]
-        return [distil_one(m, transfer, take(m), validation, test, device, on_epoch) for m in members]
+        return [distil_one(m, transfer, take(m), validation, test, device, on_epoch, train) for m in members]
     column = lambda values: torch.tensor(values, device=device)[:, None]
     which = torch.tensor([sources.index(m.source) for m in members], device=device)
     logits = torch.stack([teachers[s].to(device) for s in sources])
     missing = column([-1 if m.missing_class is None else m.missing_class for m in members])
     temperature, alpha = (column([m.temperature for m in members]), column([m.alpha for m in members]))
     scale = column([m.scale_by_t2 for m in members])
+    each_loss = losses_by_member([m.loss for m in members], device)
     # Which examples each member learns from: one row for all where they agree.
     chosen = [transfer_indices(m, transfer.labels, teachers[m.source]) for m in members]
     chosen = chosen[:1] if all(torch.equal(c, chosen[0]) for c in chosen) else chosen
@@ -216,7 +225,7 @@ def distil(
         """
         y = labels[batch]
         kept = ((y != missing) & (batch >= 0)).float()  # (E, B)
-        each = distillation_losses(
+        each = each_loss(
             network(to_input(images[batch.flatten()], device).unflatten(0, batch.shape)),
             logits[which[:, None], batch],
             y.expand(len(members), -1),
@@ -259,8 +268,9 @@ def distil(
         if on_epoch:
             on_epoch(len(members))
     tested = network.predict(test.images, device)
-    columns = (predicted, tested, torch.stack(curves, 1), torch.stack(losses, 1))
-    return [Student(*values) for values in zip(*columns, strict=True)]
+    trained = network.predict(transfer.images, device) if train else [None] * len(members)
+    columns = (predicted, tested, torch.stack(curves, 1), torch.stack(losses, 1), trained)
+    return [Student(*values, train=logits) for *values, logits in zip(*columns, strict=True)]
 
 
 def _optimizer(name: str, weights: Tensor, learning_rate: Tensor) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""Losses on logits: label smoothing (Eq. 1-3) and response-based distillation (Eq. 4) of Vats & Crandall (2021).
+"""Losses on logits: label smoothing (Eq. 1-3) and distillation (Eq. 4) of Vats & Crandall (2021), and of related systems.
 
 Here, as in Eq. 4, `alpha` weighs the soft term, KL is summed over classes and averaged over examples, and there is no
 T² unless asked. Elsewhere: in Keras's example and torchdistill `alpha` weighs cross-entropy; torchdistill, mdistiller
@@ -8,13 +8,14 @@ float32 whatever the autocast, or in float64 if the logits are.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from numbers import Real
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdutils.errors import UserError
+from kdutils.errors import UserError, check_name
 
 
 def label_smoothing_targets(labels: Tensor, num_classes: int, alpha: float) -> Tensor:
@@ -60,13 +61,8 @@ def distillation_losses(
     UserError
         If a number is out of range, shapes disagree, or labels are no class indices (their range: on the CPU only).
     """
-    student, teacher, shape = student_logits, teacher_logits.detach(), student_logits.shape[:-1]
-    if teacher.shape[-2:] != student.shape[-2:] or not _fits(teacher.shape, student.shape):
-        raise UserError(f"logits disagree in shape: student {tuple(student.shape)}, teacher {tuple(teacher.shape)}")
-    for name, value in (("temperature", temperature), ("alpha", alpha), ("scale_by_t2", scale_by_t2)):
-        _check_number(name, value, shape)
-    log_p, log_target = _log_softmax(student, temperature), _log_softmax(teacher, temperature)
-    kl = (log_target.exp() * (log_target - log_p)).sum(-1)
+    student, teacher = _check(student_logits, teacher_logits, temperature, alpha, scale_by_t2)
+    kl = _kl(_log_softmax(teacher, temperature), _log_softmax(student, temperature))
     factor = temperature ** (2 * scale_by_t2)  # T² or 1, for numbers and tensors alike
     return (1 - alpha) * _cross_entropies(student, labels) + alpha * factor * kl
 
@@ -77,9 +73,165 @@ def distillation_loss(student_logits, teacher_logits, labels, *, temperature, al
     return _mean(distillation_losses(student_logits, teacher_logits, labels, **options))
 
 
+# -------------------------------------------------------------------- related systems
+
+
+def logit_matching_losses(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    *,
+    alpha: float | Tensor,
+    temperature: float | Tensor = 1,
+    scale_by_t2: bool | Tensor = False,
+) -> Tensor:
+    """Logit matching (Buciluă et al. 2006) for each example: (1 - alpha)·H(q, student) + alpha·mean_k (z_k - v_k)²/2.
+
+    z and v are the student's and the teacher's inputs to the softmax. With the half and the mean over classes it is
+    what T²·KL tends to as T grows, for logits of mean zero (Hinton et al. 2015, section 2.1). Parameters, shapes and
+    errors as `distillation_losses`; temperature and T² have no effect and are taken so that all losses can be called
+    alike.
+    """
+    student, teacher = _check(student_logits, teacher_logits, temperature, alpha, scale_by_t2)
+    squared = (_precise(student) - _precise(teacher)).square().mean(-1) / 2
+    return (1 - alpha) * _cross_entropies(student, labels) + alpha * squared
+
+
+def residual_logits(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
+    """Residual distillation (Gao et al. 2020) on logits: what an assistant A is to learn, T - S (..., N, C).
+
+    By logit matching, for then A's loss is the squared error of the deployed sum: ((T - S) - A)² = (T - (S + A))². Gao
+    et al. match feature maps; this is the same on responses, the only thing that response-based distillation sees.
+    """
+    return (_precise(teacher_logits) - _precise(student_logits)).detach()
+
+
+def virtual_teacher_logits(labels: Tensor, num_classes: int, correct: float = 0.99) -> Tensor:
+    """Logits (N, C), float32, of the manually designed teacher of teacher-free distillation (Yuan et al. 2020).
+
+    They are the logarithms of its probabilities, `correct` for an example's own class and (1 - correct)/(C - 1) for
+    each other one, so that Eq. 4 with these logits is the paper's formula: the KL of the teacher's soft labels at T and
+    the student's at T. In the authors' code the *probabilities* are divided by T, the student carries no temperature,
+    and the KL term is multiplied by 100.
+    """
+    if not isinstance(correct, Real) or not 0 < correct < 1:
+        raise UserError(f"correct must be a number in (0, 1); got {correct!r}")
+    labels = _class_indices(labels, labels.shape, num_classes)
+    logits = torch.full((*labels.shape, num_classes), math.log((1 - correct) / (num_classes - 1)), device=labels.device)
+    return logits.scatter(-1, labels[..., None], math.log(correct))
+
+
+def decoupled_losses(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    *,
+    temperature: float | Tensor,
+    alpha: float | Tensor,
+    beta: float = 8.0,
+    scale_by_t2: bool | Tensor = True,
+) -> Tensor:
+    """Decoupled distillation (Zhao et al. 2022) for each example: (1 - alpha)·H(q, p) + alpha·T²·(TCKD + beta·NCKD).
+
+    TCKD is the KL between teacher and student of (own class, all others) at T, NCKD that of the distributions over the
+    other classes alone. With beta = 1 - (the teacher's soft label of the own class) the sum is the KL of Eq. 4. `beta`
+    is theirs over their alpha, 8 as in their code's default; here, as everywhere, `alpha` weighs the soft term. Their
+    code lets the soft term grow over the first epochs; this one does not. Shapes and errors as `distillation_losses`.
+    """
+    student, teacher = _check(student_logits, teacher_logits, temperature, alpha, scale_by_t2)
+    labels = _class_indices(labels, student.shape[:-1], student.shape[-1])
+    halves, others = [], []
+    for logits in (teacher, student):
+        log_p = _log_softmax(logits.expand_as(student), temperature)
+        classes = torch.arange(1, log_p.shape[-1], device=log_p.device)
+        other = log_p.gather(-1, (labels[..., None] + classes) % log_p.shape[-1])  # (..., N, C - 1)
+        total = other.logsumexp(-1, keepdim=True)
+        halves.append(torch.cat([log_p.gather(-1, labels[..., None]), total], -1))
+        others.append(other - total)
+    soft = _kl(*halves) + beta * _kl(*others)
+    return (1 - alpha) * _cross_entropies(student, labels) + alpha * temperature ** (2 * scale_by_t2) * soft
+
+
+def standardised_losses(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    *,
+    temperature: float | Tensor,
+    alpha: float | Tensor,
+    scale_by_t2: bool | Tensor = True,
+) -> Tensor:
+    """Logit standardisation (Sun et al. 2024) for each example: Eq. 4 with T², its KL between standardised logits.
+
+    Each example's logits, less their mean, over their standard deviation (mean square over C; their code's is over
+    C - 1, which is a temperature larger by sqrt(C/(C-1))), on both sides; cross-entropy sees the logits as they are. A
+    temperature means more here than elsewhere: 2 is theirs. Shapes and errors as `distillation_losses`.
+    """
+    student, teacher = _check(student_logits, teacher_logits, temperature, alpha, scale_by_t2)
+    kl = _kl(*(_log_softmax(_standardise(logits), temperature) for logits in (teacher, student)))
+    return (1 - alpha) * _cross_entropies(student, labels) + alpha * temperature ** (2 * scale_by_t2) * kl
+
+
+#: The losses that a student may be trained with, by the name in its protocol; all can be called alike.
+LOSSES: dict[str | None, Callable[..., Tensor]] = {
+    None: distillation_losses,
+    "logits": logit_matching_losses,
+    "decoupled": decoupled_losses,
+    "standardised": standardised_losses,
+}
+
+
+def losses_by_member(kinds: Sequence[str | None], device: torch.device) -> Callable[..., Tensor]:
+    """The losses (E, N) of E students, each of its own kind (a key of `LOSSES`), as one function.
+
+    It is called like `distillation_losses`: logits are (E, N, C), labels (E, N) and options (E, 1).
+    """
+    distinct = list(dict.fromkeys(kinds))
+    for kind in filter(None, distinct):
+        check_name("loss", kind, filter(None, LOSSES))
+    if len(distinct) == 1:
+        return LOSSES[distinct[0]]
+    rows = {kind: torch.tensor([e for e, k in enumerate(kinds) if k == kind], device=device) for kind in distinct}
+    back = torch.cat(list(rows.values())).argsort()
+
+    def losses(*logits_and_labels: Tensor, **options: Tensor) -> Tensor:
+        take = lambda tensor, of: tensor.index_select(0, of)
+        parts = [
+            LOSSES[kind](*(take(t, of) for t in logits_and_labels), **{n: take(t, of) for n, t in options.items()})
+            for kind, of in rows.items()
+        ]
+        return torch.cat(parts).index_select(0, back)
+
+    return losses
+
+
+def _check(student: Tensor, teacher: Tensor, *options: object) -> tuple[Tensor, Tensor]:
+    """Both logits if they and the options (temperature, alpha, T²) fit; the teacher's get no gradient."""
+    if teacher.shape[-2:] != student.shape[-2:] or not _fits(teacher.shape, student.shape):
+        raise UserError(f"logits disagree in shape: student {tuple(student.shape)}, teacher {tuple(teacher.shape)}")
+    for name, value in zip(("temperature", "alpha", "scale_by_t2"), options, strict=True):
+        _check_number(name, value, student.shape[:-1])
+    return student, teacher.detach()
+
+
+def _kl(log_target: Tensor, log_p: Tensor) -> Tensor:
+    return (log_target.exp() * (log_target - log_p)).sum(-1)
+
+
+def _standardise(logits: Tensor) -> Tensor:
+    logits = _precise(logits)
+    centred = logits - logits.mean(-1, keepdim=True)
+    return centred * (centred.square().mean(-1, keepdim=True) + 1e-14).rsqrt()  # constant logits become zeros
+
+
+def _precise(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
 def _log_softmax(logits: Tensor, temperature: float | Tensor = 1) -> Tensor:
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    return F.log_softmax(logits / (temperature[..., None] if isinstance(temperature, Tensor) else temperature), dim=-1)
+    return F.log_softmax(
+        _precise(logits) / (temperature[..., None] if isinstance(temperature, Tensor) else temperature), dim=-1
+    )
 
 
 def _cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:

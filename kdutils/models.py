@@ -102,6 +102,7 @@ VARIANTS = {
     "maxpool": "the other reading of Table 7's totals: unpadded convolutions, max-pools after the first and third",
     "large-family": "the layers of the data set's large teacher, without dropout",
     **{f"width/{n}": f"every hidden width divided by {n}" for n in (2, 4, 8, 16)},
+    **{f"width*{n}": f"every hidden width times {n}" for n in (2, 3, 4, 5)},
 }
 
 
@@ -145,10 +146,11 @@ def create_model(
     if "no-dense" in changes:
         hidden_widths = []
     divisor = next((int(c.removeprefix("width/")) for c in changes if c.startswith("width/")), 1)
+    factor = next((int(c.removeprefix("width*")) for c in changes if c.startswith("width*")), 1)
     channels, size = INPUT_SHAPES[dataset]
     layers: list[nn.Module] = []
     for index, (width, stride, *batch_norm) in enumerate(convolutions):
-        width //= divisor
+        width = width * factor // divisor
         layers.append(nn.Conv2d(channels, width, 3) if pooled else SameConv2d(channels, width, stride))
         if (batch_norm or "batchnorm" in changes) and "no-batchnorm" not in changes:
             layers.append(nn.BatchNorm2d(width))
@@ -163,10 +165,10 @@ def create_model(
     layers.append(nn.Flatten())
     width = channels * size * size
     for hidden in hidden_widths:
-        layers += [nn.Linear(width, hidden // divisor), nn.ReLU()]
+        layers += [nn.Linear(width, hidden * factor // divisor), nn.ReLU()]
         if dropped:
             layers.append(nn.Dropout(dropout))
-        width = hidden // divisor
+        width = hidden * factor // divisor
     network = Network(nn.Sequential(*layers), width)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     for module in network.modules():

@@ -15,6 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
+from kdutils.protocols import TEACHERS
+from kdutils.related import WITHOUT_TEMPERATURE
+
 COLOURS = {"small": "#0072B2", "large": "#D55E00"}
 RETRAINED = ("#009E73", "#CC79A7")  # the large teacher under other trainings
 CONTROLS = {"uniform": "uniform response", "none": "hard labels alone"}
@@ -1036,16 +1039,151 @@ def ladder(table: pd.DataFrame, dataset: str) -> Figure:
     return figure
 
 
-def variations_table(rows: pd.DataFrame, caption: str, name: str) -> Table:
-    """One line a variation and teacher: the response, and what its students learned; percent, nats."""
+def variations_table(rows: pd.DataFrame, caption: str, name: str, network: bool = True) -> Table:
+    """One line a variation and teacher: the response, and what its students learned; percent, nats.
+
+    Without `network`, the teacher's size and accuracy, which a counterfeit has not got of its own, are left out.
+    """
     percent = lambda value: "–" if pd.isna(value) else f"{100 * value:.1f}"
     lines = [
         [
             *(TITLES[row.dataset] + ("" if row.profile == "paper" else f" ({row.profile})"), row.training, row.teacher),
-            *(f"{row.parameters:,}", percent(row.teacher_accuracy), f"{row.entropy:.2f}", f"{1000 * row.variance:.2f}"),
+            *([f"{row.parameters:,}", percent(row.teacher_accuracy)] if network else []),
+            *(f"{row.entropy:.2f}", f"{1000 * row.variance:.2f}"),
             *(f"**{percent(row.missing)}**", percent(row.missing_biased)),
         ]
         for row in rows.itertuples()
     ]
-    columns = ["data", "variation", "teacher", "parameters", "its accuracy", "entropy", "variance × 1000"]
-    return Table(pd.DataFrame(lines, columns=[*columns, "missing class", "bias at its best"]), caption, name)
+    columns = ["data", "variation", "teacher", *(["parameters", "its accuracy"] if network else [])]
+    columns += ["entropy", "variance × 1000", "missing class", "bias at its best"]
+    return Table(pd.DataFrame(lines, columns=columns), caption, name)
+
+
+SYSTEM_COLOURS = {"Eq. 4": COLOURS["large"], "Eq. 4, small teacher": COLOURS["small"], "sweet spot": RETRAINED[0]}
+
+
+def related_gains(summary: pd.DataFrame, datasets: list[str]) -> Figure:
+    """What each system adds to a student's test accuracy beside hard labels, with intervals; one panel a data set.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        `related.summary`.
+    datasets : list of str
+        The panels, in order.
+    """
+    datasets = _recorded(summary, datasets) if len(summary) else datasets[:1]
+    figure, axes = plt.subplots(1, len(datasets), figsize=(2.4 + 2.9 * len(datasets), 4.6), sharey=True, squeeze=False)
+    for axis, dataset in zip(axes[0], datasets, strict=True):
+        if summary.empty:
+            not_yet(axis, TITLES[dataset])
+            return figure
+        rows = summary[(summary["dataset"] == dataset) & (summary["system"] != "hard labels")]
+        axis.axvline(0, color="0.5", linewidth=1, linestyle="--")
+        for row in rows.itertuples():
+            colour = SYSTEM_COLOURS.get(row.system, "0.35")
+            axis.plot([100 * row.gain_low, 100 * row.gain_high], [row.system] * 2, color=colour, linewidth=2)
+            axis.plot(100 * row.gain, row.system, "o", color=colour, markersize=6)
+        axis.set(title=_title(rows), xlabel="gain over hard labels\n[percentage points]")
+    axes[0, 0].invert_yaxis()
+    return figure
+
+
+def related_overview(summary: pd.DataFrame, systems: tuple[str, ...], caption: str, name: str) -> Table:
+    """Systems by data sets: the difference to Eq. 4 in points, with its interval, and the cost over Eq. 4's."""
+    rows = []
+    for system in systems:
+        cells = {"system": f"**{system}**" if system == "sweet spot" else system}
+        for row in summary[summary["system"] == system].itertuples():
+            cells[_title(summary[summary["dataset"] == row.dataset])] = f"{_difference(row, 'over')} at {row.cost:.2f}×"
+        rows.append(cells)
+    return Table(pd.DataFrame(rows).fillna("–"), caption, name)
+
+
+def _difference(row: object, what: str) -> str:
+    """A paired difference in percentage points, with its interval where there is one."""
+    low, high = (100 * getattr(row, f"{what}_{end}") for end in ("low", "high"))
+    return f"{100 * getattr(row, what):+.2f}" + _range(low, high, "{:+.2f}")
+
+
+def related_table(summary: pd.DataFrame, name: str) -> Table:
+    """One data set's systems: the setting that validation chose, test accuracy, differences and entropy."""
+    rows = []
+    for row in summary.itertuples():
+        teacher = _teacher(row.training, row.teacher)[0] if row.teacher in TEACHERS else row.teacher
+        rows.append(
+            {
+                "system": f"**{row.system}**" if row.system == "sweet spot" else row.system,
+                "learns from": {"none": "labels alone", "student": "its own copy"}.get(row.teacher, teacher),
+                "T": "–" if row.system in WITHOUT_TEMPERATURE else f"{row.temperature:g}",
+                "α": f"{row.alpha:g}",
+                "rate": f"{row.learning_rate:g}",
+                "accuracy": f"{100 * row.accuracy:.2f}" + _range(100 * row.low, 100 * row.high, "{:.2f}"),
+                "over hard labels": "–" if row.system == "hard labels" else _difference(row, "gain"),
+                "over Eq. 4": "–" if row.system == "Eq. 4" else _difference(row, "over"),
+                "entropy": f"{row.entropy:.2f}",
+            }
+        )
+    seeds = int(summary["seeds"].max())
+    caption = (
+        f"{_title(summary)}: test accuracy in percent of the setting that validation chose of "
+        f"{summary['trials'].max()}, and paired differences in points ({seeds} seed{'s' * (seeds > 1)}"
+        f"{', 95 % intervals' * (seeds > 2)}); mean entropy at T = 9 of the response in nats"
+    )
+    return Table(pd.DataFrame(rows), caption, name)
+
+
+def _range(low: float, high: float, form: str) -> str:
+    return "" if pd.isna(low) else f" [{form.format(low)}, {form.format(high)}]"
+
+
+def cost_table(summary: pd.DataFrame, name: str) -> Table:
+    """One data set's systems: what the teacher's side and the student's cost in training, and the tuning in all."""
+    rows = []
+    for row in summary.itertuples():
+        cells = {"system": row.system, "deployed": f"{row.parameters:,.0f}"}
+        for side in ("teacher", "student"):
+            of = lambda what, row=row, side=side: getattr(row, f"{side}_{what}")
+            cells[f"{side}: images"] = f"{of('passes') / 1e3:,.0f} k"
+            cells[f"{side}: multiply-adds"] = f"{of('multiply_adds') / 1e12:.3g} T"
+            cells[f"{side}: seconds"] = f"{of('seconds'):,.1f}"
+        cells["of Eq. 4"] = f"{row.cost:.2f}"
+        rows.append(cells | {"with tuning: images": f"{row.tuning_passes / 1e3:,.0f} k"})
+    caption = (
+        f"{_title(summary)}: training cost of one deployed student: parameters; images seen, multiply-adds (backward "
+        "passes included) and seconds, on the teacher's side and the student's; all multiply-adds over those of Eq. 4; "
+        "images seen by all trials together"
+    )
+    return Table(pd.DataFrame(rows), caption, name)
+
+
+def systems_table(table: pd.DataFrame, systems: dict[str, str], caption: str, name: str) -> Table:
+    """What each compared system is (`related.SYSTEMS`), and the values that were tried, from records "related"."""
+    rows = []
+    for system, what in systems.items():
+        tried = table[table["system"] == system]
+        tuned = []
+        for column, symbol in (("temperature", "T"), ("alpha", "α"), ("learning_rate", "rate")):
+            values = sorted(tried[column].unique())
+            if len(values) > 1:
+                tuned.append(f"{symbol} {', '.join(f'{v:g}' for v in values)}")
+        rows.append({"system": system, "a student learns": what, "tried": "; ".join(tuned)})
+    return Table(pd.DataFrame(rows), caption, name)
+
+
+def tutorial_table(compared: pd.DataFrame, caption: str, name: str) -> Table:
+    """PyTorch's tutorial beside ours (`tutorial.compared`), in percent and points."""
+    rows = []
+    for row in compared.itertuples():
+        form = "{:+.2f}" if row.network == "gain" else "{:.2f}"
+        rows.append(
+            {
+                "network": "distilled less student" if row.network == "gain" else row.network,
+                "parameters": f"{row.parameters:,.0f}" if row.parameters else "",
+                "tutorial, one seed": "–" if pd.isna(row.published) else form.format(row.published),
+                "ours": form.format(row.estimate) + _range(row.low, row.high, form),
+                "ours, single seeds": f"{form} to {form}".format(row.lowest, row.highest),
+                "seeds": row.seeds,
+            }
+        )
+    return Table(pd.DataFrame(rows), caption, name)

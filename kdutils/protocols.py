@@ -35,6 +35,8 @@ TABLE_TEMPERATURE = 9.0  # Tables 2-3, section 4.2
 ALPHA_LS = 0.6  # Table 1
 TEACHERS = ("small", "large")
 UNIFORM = "uniform"  # a teacher without a network: label smoothing is distillation from it at T = 1 (section 3.2)
+VIRTUAL = "virtual"  # another: `losses.virtual_teacher_logits` (Yuan et al. 2020)
+RESIDUAL = "residual "  # and a student's key: what that student's teacher says beyond it (Gao et al. 2020)
 
 
 def seed_for(*parts: object) -> int:
@@ -63,7 +65,7 @@ class TeacherProtocol:
 
 @dataclass(frozen=True, kw_only=True)
 class StudentProtocol:
-    """One student, distilled with Eq. 4 from one teacher's stored logits."""
+    """One student, distilled from one teacher's stored logits."""
 
     dataset: str
     data: str
@@ -72,7 +74,7 @@ class StudentProtocol:
     train_size: int | None
     batch_size: int
     epochs: int
-    teacher: str  # key of the teacher's protocol, or UNIFORM
+    teacher: str  # key of the teacher's protocol (a teacher's or a student's), UNIFORM, VIRTUAL, or RESIDUAL and a key
     teacher_epoch: int
     missing_class: int | None
     temperature: float
@@ -86,6 +88,7 @@ class StudentProtocol:
     selection: str | None = None  # of these examples, see `response.select_examples`
     steps: int | None = None  # optimiser steps an epoch; None: one pass through the transfer set
     variant: str = "table7"  # of the network
+    loss: str | None = None  # a key of `losses.LOSSES`; None: Eq. 4
     counterfeit: str | None = None  # what the teacher's similarity labels are replaced by, see `response.counterfeit`
     schema: int = SCHEMA
 
@@ -96,18 +99,38 @@ class StudentProtocol:
         return (self.teacher, self.teacher_epoch, *more)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TutorialProtocol:
+    """One network of PyTorch's distillation tutorial, with its hyper-parameters; see `kdutils.tutorial`."""
+
+    dataset: str
+    data: str
+    network: str  # "teacher" or "student"
+    seed: int
+    train_size: int | None
+    eval_size: int | None
+    teacher: str | None = None  # key of the teacher's protocol; None: hard labels alone
+    batch_size: int = 128
+    epochs: int = 10
+    learning_rate: float = 1e-3  # Adam's, at PyTorch's defaults
+    temperature: float = 2.0
+    alpha: float = 0.25
+    schema: int = SCHEMA
+
+
 # What runs implied before a field was added. A field at this value is left out of the canonical protocol, so that the
 # keys of older runs stay what they are. These values never change, whatever a field's default becomes.
 # (A teacher's `variant` is older than this rule, and stays.)
 IMPLIED = {
     TeacherProtocol: {"eval_size": None},
     StudentProtocol: {
-        **dict.fromkeys(("eval_size", "examples", "selection", "steps", "counterfeit")),
+        **dict.fromkeys(("eval_size", "examples", "selection", "steps", "counterfeit", "loss")),
         "variant": "table7",
     },
+    TutorialProtocol: {},
 }
 
-Protocol = TeacherProtocol | StudentProtocol
+Protocol = TeacherProtocol | StudentProtocol | TutorialProtocol
 
 
 def canonical(protocol: Protocol) -> str:

@@ -1,4 +1,4 @@
-"""The paper's own numbers (Vats & Crandall 2021, arXiv 2112.10047), typed once, as printed."""
+"""The paper's own numbers (Vats & Crandall 2021, arXiv 2112.10047), and one reference's, typed once, as printed."""
 
 from importlib import resources
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from kdutils.errors import check_name
 
-_NAMES = ("missing_class", "soft_labels", "networks", "statements")
+_NAMES = ("missing_class", "soft_labels", "networks", "statements", "tutorial")
 
 
 def names() -> tuple[str, ...]:
@@ -32,6 +32,9 @@ def load(name: str) -> pd.DataFrame:
     ``"statements"`` : numbers in the text and captions
         `name`, which may have several rows; `dataset`, empty where the paper names none or all; `value`: a ratio, count
         or setting, never percent; `section` that states it (or the figure or table). "Around 5 times" is 5.
+    ``"tutorial"`` : PyTorch's knowledge distillation tutorial on CIFAR-10 (see `kdutils.tutorial`), 3 rows
+        `network` (``"teacher"``, ``"student"``, ``"distilled"``); `parameters`; `accuracy` on the test set in percent, of
+        one seed, as a rendered copy of the page shows it.
 
     Returns
     -------

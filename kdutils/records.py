@@ -34,6 +34,10 @@ IDENTITY = {
     "curves": ["profile", "dataset", "training", "teacher", "seed", "selection", "examples", "step", "run"],
     "baseline": ["profile", "dataset", "training", "teacher", "seed", "temperature", "run"],
     "variations": ["profile", "dataset", "training", "teacher", "seed", "missing_class", "temperature", "run"],
+    "related": [
+        *("profile", "dataset", "system", "training", "teacher", "role", "temperature", "alpha", "learning_rate"),
+        *("seed", "run"),
+    ],
     "response": ["profile", "dataset", "training", "teacher", "seed", "split", "temperature", "run"],
     "history": ["profile", "dataset", "training", "teacher", "seed", "epoch", "run"],
     "sweetspot": [
@@ -47,6 +51,7 @@ IDENTITY = {
     "soft_labels": ["profile", "dataset", "training", "teacher", "seed", "example", "class", "run"],
     "scatter": ["profile", "dataset", "training", "teacher", "seed", "split", "run"],
     "projection": ["profile", "dataset", "training", "teacher", "seed", "split", "class", "example", "run"],
+    "tutorial": ["profile", "dataset", "training", "teacher", "seed", "run"],
     "images": ["dataset", "split", "index"],
     "runs": ["kind", "run"],
 }
@@ -60,6 +65,7 @@ VALUES = {
         *("accuracy_missing", "accuracy", "validation_best", "validation_last"),
         *("bias", "accuracy_missing_biased", "accuracy_biased"),
     ],
+    "related": ["accuracy", "validation_best", "validation_last", "entropy"],
     "response": [
         *("batch_size", "epochs", "accuracy", "entropy", "confidence"),
         *("row", "row_all", "row_normalised", "column", "column_all", "column_normalised"),
@@ -73,6 +79,7 @@ VALUES = {
     "soft_labels": ["epochs", "index", "probability"],
     "scatter": ["epochs", "classes", "ratio", "ratio_all_triples"],
     "projection": ["x", "y"],
+    "tutorial": ["epochs", "accuracy"],
     "images": ["label", "channels", "height", "width", "pixels"],
     "runs": ["epochs", "seconds", "device", "torch", "commit", "date", "command", "protocol"],
 }

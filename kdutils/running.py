@@ -9,24 +9,27 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
 from filelock import FileLock
+from torch import Tensor
 from tqdm import tqdm
 
 from kdutils import records
 from kdutils.errors import UserError
 from kdutils.fleet import SHARED, Student, distil, is_stacked
-from kdutils.protocols import UNIFORM, StudentProtocol, TeacherProtocol, key, seed_for
+from kdutils.losses import residual_logits, virtual_teacher_logits
+from kdutils.protocols import RESIDUAL, UNIFORM, VIRTUAL, StudentProtocol, TeacherProtocol, key, seed_for
 from kdutils.response import counterfeit
 from kdutils.training import load_response, load_splits, snapshot_path, teacher_folder, train_teacher
 
-#: The teachers that members of a fleet learn from, by (key, epoch).
-Teachers = dict[tuple[str, int], TeacherProtocol]
+#: The teachers that members of a fleet learn from, by (key, epoch); a student may be one. Of the residual of a student,
+#: the student, and beside it that student's own teacher.
+Teachers = dict[tuple[str, int], TeacherProtocol | StudentProtocol]
 
 
 def progress(**options: object) -> tqdm:
@@ -128,39 +131,72 @@ def run_fleet(
     root: str | Path | None = None,
     afresh: bool = False,
     on_epoch: Callable[[int], None] | None = None,
+    teaching: Collection[str] = (),
 ) -> list[Student]:
     """Distil one fleet, or read it from the cache; self-contained, so that any process can run it.
 
     Returns the students in the members' order. A fleet that is too large for the GPU's memory is split, which is said.
+    Students whose keys are in `teaching` keep their logits on the transfer set.
     """
-    stored = [None if afresh else records.load_tensors(student_path(m)) for m in members]
+    stored = [None if afresh else load_student(m, key(m) in teaching) for m in members]
     todo = [m for m, found in zip(members, stored, strict=True) if found is None]
     if todo:
         start = time.perf_counter()
         sets = load_splits(members[0], root)
         logits = {}
         for source in dict.fromkeys(m.source for m in todo):
-            (teacher, epoch), changed = source[:2], source[2:]
-            if teacher == UNIFORM:
-                logits[source] = torch.zeros(len(sets["train"]), 10)
-            elif (found := load_response(teachers[teacher, epoch], epoch)) is not None:
-                logits[source] = found.train
-            else:
-                raise UserError(f"{snapshot_path(teachers[teacher, epoch], epoch)} is gone; run again to rebuild it")
+            labels, changed = sets["train"].labels, source[2:]
+            logits[source] = response_of(source[:2], teachers, "train", labels)
             if changed:
                 kind, temperature = changed
                 seed = seed_for("counterfeit", todo[0].seed)
-                labels = sets["train"].labels
                 logits[source] = counterfeit(logits[source], labels, kind, temperature=temperature, seed=seed)
         given = (sets["train"], logits, sets["validation"], sets["test"], torch.device(device))
-        students = _distil_what_fits(todo, *given, on_epoch=on_epoch)
+        train = any(key(m) in teaching for m in todo)
+        students = _distil_what_fits(todo, *given, on_epoch=on_epoch, train=train)
         seconds = (time.perf_counter() - start) / len(todo)
         for member, student in zip(todo, students, strict=True):
             tensors = {"validation": student.validation.half(), "test": student.test.half()}
             tensors |= {"curve": student.curve, "loss": student.loss, "seconds": torch.tensor(seconds)}
+            if key(member) in teaching:
+                tensors["train"] = student.train.half()
             records.save_tensors(student_path(member), tensors)
     # Read back even what was trained now: a result never depends on whether it came through the cache.
-    return [Student(**{n: t.float() for n, t in records.load_tensors(student_path(m)).items()}) for m in members]
+    return [load_student(m) for m in members]
+
+
+def response_of(source: tuple[str, int], teachers: Teachers, split: str, labels: Tensor) -> Tensor:
+    """Logits (N, 10) of a teacher, named as `StudentProtocol` names it by (key, epoch), on a split with these labels.
+
+    Raises
+    ------
+    UserError
+        If they are no longer in the cache.
+    """
+    name, epoch = source
+    if name == UNIFORM:
+        return torch.zeros(len(labels), 10)
+    if name == VIRTUAL:
+        return virtual_teacher_logits(labels, 10)
+    teacher = teachers[source]
+    if isinstance(teacher, StudentProtocol):
+        found, path = load_student(teacher, split == "train"), student_path(teacher)
+    else:
+        found, path = load_response(teacher, epoch), snapshot_path(teacher, epoch)
+    if found is None:
+        raise UserError(f"{path} is gone; run again to rebuild it")
+    if name.startswith(RESIDUAL):
+        own = (teacher.teacher, teacher.teacher_epoch)
+        return residual_logits(response_of(own, teachers, split, labels), getattr(found, split))
+    return getattr(found, split)
+
+
+def load_student(member: StudentProtocol, train: bool = False) -> Student | None:
+    """The stored student, or None if there is none, or none with its logits on the transfer set where `train` asks."""
+    tensors = records.load_tensors(student_path(member))
+    if tensors is None or (train and "train" not in tensors):
+        return None
+    return Student(**{name: t.float() for name, t in tensors.items()})
 
 
 def _distil_what_fits(members: list[StudentProtocol], *given: object, **options: object) -> list[Student]:

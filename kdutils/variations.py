@@ -134,9 +134,8 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
             | dict(zip(("parameters", "hidden"), _size_of(dataset, teacher, known), strict=True))
         )
     columns = [*keys, *found, "entropy", "confidence", *measures.values(), "topic", "order", "parameters", "hidden"]
-    return pd.DataFrame(rows, columns=columns).sort_values(
-        ["dataset", "order", "teacher"], kind="stable", ignore_index=True
-    )
+    found = pd.DataFrame(rows, columns=columns)
+    return found.sort_values(["dataset", "order", "teacher"], ascending=[True, True, False], ignore_index=True)
 
 
 @functools.cache

@@ -41,7 +41,7 @@ def members(dataset: str = "digits", **shared) -> list[StudentProtocol]:
         student(dataset, **shared),
         student(dataset, **shared, missing_class=None, temperature=20.0),
         student(dataset, **shared, missing_class=0, alpha=0.5, temperature=3.0, scale_by_t2=True),
-        student(dataset, **shared, teacher="b", teacher_epoch=2, learning_rate=3e-3),
+        student(dataset, **shared, teacher="b", teacher_epoch=2, learning_rate=3e-3, loss="decoupled", alpha=0.5),
     ]
 
 
@@ -139,6 +139,26 @@ def test_a_batch_without_examples_leaves_a_member_as_it_was(double, optimizer):
 def test_by_default_digits_are_stacked_and_larger_images_on_a_cpu_are_not():
     assert fleet.is_stacked(student("digits"), CPU) and not fleet.is_stacked(student("mnist"), CPU)
     assert fleet.is_stacked(student("mnist"), torch.device("cuda"))
+
+
+@pytest.mark.parametrize("loss", ["logits", "decoupled", "standardised"])
+def test_stacked_equals_plain_for_every_loss(double, loss):
+    chosen = [student(loss=loss, temperature=2.0, alpha=0.7, missing_class=None, epochs=1), student(epochs=1)]
+    given = material("digits", 400)
+    plain = distil(chosen, *given, CPU, stacked=False)
+    assert_differ(plain)
+    assert_agree(distil(chosen, *given, CPU, stacked=True), plain, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_students_that_teach_keep_their_logits_on_the_whole_transfer_set(stacked):
+    """Also where they learnt from few of its examples; what they say elsewhere stays as it is."""
+    transfer, logits, validation, _ = material("digits", 400)
+    chosen = few(epochs=1)[:2]
+    found = distil(chosen, transfer, logits, validation, transfer, CPU, stacked=stacked, train=True)
+    for one, plain in zip(found, distil(chosen, transfer, logits, validation, transfer, CPU, stacked=stacked)):
+        torch.testing.assert_close(one.train, one.test)  # which is the transfer set here
+        assert torch.equal(one.test, plain.test) and plain.train is None
 
 
 # A student is its own
@@ -293,7 +313,8 @@ def test_members_that_disagree_in_a_shared_field_are_refused(field):
 def test_what_may_differ_is_what_the_fleet_handles():
     fields = {f.name for f in dataclasses.fields(StudentProtocol)}
     differing = {"teacher", "teacher_epoch", "missing_class", "temperature", "alpha", "scale_by_t2", "learning_rate"}
-    assert fields - set(SHARED) == differing | {"selection", "examples"}
+    differing |= {"loss"}
+    assert fields - set(SHARED) == differing | {"selection", "examples", "counterfeit"}
     assert all(len({getattr(m, f) for m in members()}) > 1 for f in differing)
 
 

@@ -10,12 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdutils.errors import UserError
+from kdutils.losses import LOSSES as KINDS
 from kdutils.losses import (
+    decoupled_losses,
     distillation_loss,
     distillation_losses,
     label_smoothing_loss,
     label_smoothing_loss_kl,
     label_smoothing_targets,
+    logit_matching_losses,
+    losses_by_member,
+    residual_logits,
+    standardised_losses,
+    virtual_teacher_logits,
 )
 
 LOSSES = [label_smoothing_loss, label_smoothing_loss_kl]
@@ -211,6 +218,193 @@ def test_one_teacher_and_one_set_of_labels_serve_all_members():
     full = distillation_losses(student, teacher.expand_as(student), labels.expand(2, 3, 6), **options)
     assert shared.shape == (2, 3, 6)
     torch.testing.assert_close(shared, full)
+
+
+# Related systems
+
+
+def reference_cross_entropy(student, label):
+    return -math.log(reference_softmax(student)[label])
+
+
+def reference_kl(target, p):
+    return sum(t * math.log(t / q) for t, q in zip(target, p, strict=True))
+
+
+def reference_matching(student, teacher, label, alpha, **unused):
+    """Buciluă et al. 2006: half the mean squared difference of the inputs to the softmax."""
+    squared = sum((z - v) ** 2 for z, v in zip(student, teacher, strict=True)) / len(student) / 2
+    return (1 - alpha) * reference_cross_entropy(student, label) + alpha * squared
+
+
+def reference_decoupled(student, teacher, label, alpha, temperature, t2, beta=8.0):
+    """Zhao et al. 2022: target class against the rest, and the rest among themselves."""
+    p, q = reference_softmax(teacher, temperature), reference_softmax(student, temperature)
+    rest = [k for k in range(len(p)) if k != label]
+    target = reference_kl([p[label], 1 - p[label]], [q[label], 1 - q[label]])
+    other = reference_kl(p[rest] / p[rest].sum(), q[rest] / q[rest].sum())
+    soft = (target + beta * other) * (temperature**2 if t2 else 1)
+    return (1 - alpha) * reference_cross_entropy(student, label) + alpha * soft
+
+
+def reference_standardised(student, teacher, label, alpha, temperature, t2):
+    """Sun et al. 2024: Z-scores of both sides' logits before the softmax at T."""
+    p, q = (
+        reference_softmax((z - z.mean()) / np.sqrt(np.mean((z - z.mean()) ** 2)), temperature)
+        for z in (teacher, student)
+    )
+    soft = reference_kl(p, q) * (temperature**2 if t2 else 1)
+    return (1 - alpha) * reference_cross_entropy(student, label) + alpha * soft
+
+
+REFERENCES = {"logits": reference_matching, "decoupled": reference_decoupled, "standardised": reference_standardised}
+
+
+@pytest.mark.parametrize("t2", [False, True])
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("temperature", [0.7, 2.0, 9.0])
+@pytest.mark.parametrize("kind", REFERENCES)
+def test_related_losses_against_their_formulas(kind, temperature, alpha, t2):
+    student, teacher, labels = batch()
+    rows = zip(student.numpy(), teacher.numpy(), labels.tolist(), strict=True)
+    wanted = [REFERENCES[kind](s, t, label, alpha=alpha, temperature=temperature, t2=t2) for s, t, label in rows]
+    options = {"temperature": temperature, "alpha": alpha, "scale_by_t2": t2}
+    np.testing.assert_allclose(KINDS[kind](student, teacher, labels, **options), wanted, rtol=1e-9)
+    single = KINDS[kind](student.float(), teacher.float(), labels, **options)
+    assert single.dtype == torch.float32
+    np.testing.assert_allclose(single, wanted, rtol=1e-3, atol=1e-5 * (temperature**2 if t2 else 1))
+
+
+@pytest.mark.parametrize("kind", REFERENCES)
+def test_related_gradients_against_finite_differences_and_none_for_the_teacher(kind):
+    student, teacher, labels = batch(n=3)
+    student.requires_grad_()
+    teacher.requires_grad_()
+    options = {"temperature": 2.0, "alpha": 0.7, "scale_by_t2": True}
+    assert torch.autograd.gradcheck(lambda z: KINDS[kind](z, teacher.detach(), labels, **options), student)
+    KINDS[kind](student, teacher, labels, **options).sum().backward()
+    assert teacher.grad is None
+
+
+def test_logit_matching_is_distillation_at_a_high_temperature():
+    """Hinton et al. 2015, section 2.1: T²·KL of logits with mean zero tends to it."""
+    student, teacher, labels = (x - x.mean(-1, keepdim=True) if x.is_floating_point() else x for x in batch(scale=1.0))
+    distilled = distillation_losses(student, teacher, labels, temperature=1e4, alpha=1.0, scale_by_t2=True)
+    torch.testing.assert_close(distilled, logit_matching_losses(student, teacher, labels, alpha=1.0), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_decoupled_parts_weighted_by_what_the_teacher_leaves_make_eq_4(temperature):
+    """Zhao et al. 2022: KL = TCKD + (1 - p_target)·NCKD."""
+    student, teacher, labels = batch(n=1, scale=1.0)
+    beta = 1 - reference_softmax(teacher[0].numpy(), temperature)[int(labels)]
+    options = {"temperature": temperature, "alpha": 0.9, "scale_by_t2": True}
+    torch.testing.assert_close(
+        decoupled_losses(student, teacher, labels, beta=float(beta), **options),
+        distillation_losses(student, teacher, labels, **options),
+    )
+
+
+def test_standardised_logits_do_not_see_scale_and_shift():
+    student, teacher, labels = batch()
+    options = {"temperature": 2.0, "alpha": 1.0}
+    wanted = standardised_losses(student, teacher, labels, **options)
+    torch.testing.assert_close(standardised_losses(3 * student + 5, teacher / 7 - 1, labels, **options), wanted)
+    assert (wanted > 1e-3).all()
+
+
+def test_constant_logits_standardise_to_a_uniform_response():
+    student, _, labels = batch()
+    flat = torch.zeros_like(student).requires_grad_()
+    losses = standardised_losses(flat, torch.zeros_like(student), labels, temperature=2.0, alpha=1.0)
+    losses.sum().backward()
+    assert losses.abs().max() == 0 and flat.grad.isfinite().all()
+
+
+def test_an_assistant_that_matches_the_residual_completes_the_sum():
+    """Gao et al. 2020: the assistant's error is that of student + assistant against the teacher."""
+    student, teacher, labels = batch()
+    assistant, _, _ = batch(seed=1)
+    found = logit_matching_losses(assistant, residual_logits(teacher, student), labels, alpha=1.0)
+    torch.testing.assert_close(found, logit_matching_losses(student + assistant, teacher, labels, alpha=1.0))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 20.0])
+def test_the_virtual_teacher_is_softened_as_its_paper_says(temperature):
+    """Yuan et al. 2020: p(own) = 0.99, the rest alike; at temperature T its p^(1/T), made to sum to one."""
+    labels = torch.tensor([2, 0])
+    logits = virtual_teacher_logits(labels, 5, correct=0.9)
+    assert logits.dtype == torch.float32
+    p = np.array([[0.025, 0.025, 0.9, 0.025, 0.025], [0.9, 0.025, 0.025, 0.025, 0.025]])
+    softened = p ** (1 / temperature)
+    np.testing.assert_allclose((logits / temperature).softmax(-1), softened / softened.sum(1, keepdims=True), rtol=1e-5)
+    with pytest.raises(UserError, match="correct must be a number"):
+        virtual_teacher_logits(labels, 5, correct=1.0)
+
+
+def test_members_of_every_kind_have_their_own_loss():
+    """Kinds, options and teachers that differ by member, in no order: as a loop over members gives it."""
+    kinds = ["decoupled", None, "logits", "standardised", None, "decoupled"]
+    student, teacher, labels = batch(lead=(6,))
+    labels = labels.expand(6, -1)
+    options = {"temperature": torch.tensor([3.0, 6, 1, 2, 9, 4]), "alpha": torch.tensor([0.0, 0.5, 0.9, 1, 0.3, 0.5])}
+    options["scale_by_t2"] = torch.tensor([True, False, True, False, True, True])
+    columns = {name: values[:, None] for name, values in options.items()}
+    student.requires_grad_()
+    losses = losses_by_member(kinds, torch.device("cpu"))(student, teacher, labels, **columns)
+    (gradient,) = torch.autograd.grad(losses.sum(), student)
+    for e, kind in enumerate(kinds):
+        alone = student[e].detach().requires_grad_()
+        own = {name: values[e].item() for name, values in options.items()}
+        wanted = KINDS[kind](alone, teacher[e], labels[e], **own)
+        torch.testing.assert_close(losses[e], wanted, rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(gradient[e], torch.autograd.grad(wanted.sum(), alone)[0], rtol=1e-6, atol=1e-7)
+
+
+def test_one_teacher_serves_all_members_of_every_kind():
+    student, _, labels = batch(lead=(2,))
+    _, teacher, _ = batch(seed=1)
+    for loss in KINDS.values():
+        shared = loss(student, teacher, labels, temperature=2.0, alpha=0.9)
+        torch.testing.assert_close(
+            shared, loss(student, teacher.expand_as(student), labels, temperature=2.0, alpha=0.9)
+        )
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(UserError, match="unknown loss 'logit'.*did you mean 'logits'"):
+        losses_by_member(["logit"], torch.device("cpu"))
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k])
+def test_related_losses_are_finite_at_the_edge_and_refuse_what_eq_4_refuses(kind):
+    labels = torch.tensor([1, 0])
+    student = torch.tensor([[1e4, -1e4, 0.0], [0.0, 0.0, 0.0]], requires_grad=True)
+    loss = KINDS[kind](student, torch.tensor([[-1e4, 1e4, 0.0], [5.0, 5.0, 5.0]]), labels, temperature=3.0, alpha=0.9)
+    loss.sum().backward()
+    assert loss.isfinite().all() and student.grad.isfinite().all()
+    good = torch.zeros(2, 3)
+    for wrong, message in (({"alpha": 1.5}, "alpha must"), ({"temperature": 0}, "temperature must")):
+        with pytest.raises(UserError, match=message):
+            KINDS[kind](good, good, labels, **{"alpha": 0.5, "temperature": 1.0} | wrong)
+    with pytest.raises(UserError, match="logits disagree"):
+        KINDS[kind](good, good[:1], labels, temperature=1.0, alpha=0.5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])
+def test_against_torchdistill(temperature):
+    """Its `alpha` weighs cross-entropy, its `beta` T²·KL; it standardises by the root of the sum over C - 1."""
+    theirs = pytest.importorskip("torchdistill.losses.mid_level")
+    student, teacher, labels = batch()
+    where = [*(".", "output"), *(".", "output")]
+    given = ({".": {"output": student}}, {".": {"output": teacher}}, labels)
+    kd = theirs.KDLoss(*where, temperature=temperature, alpha=0.1)(*given)
+    ours = distillation_loss(student, teacher, labels, temperature=temperature, alpha=0.9, scale_by_t2=True)
+    torch.testing.assert_close(ours, kd)
+    standardised = theirs.LogitStdKDLoss(*where, temperature=temperature, alpha=0.1, beta=0.9)(*given)
+    corrected = temperature * math.sqrt(10 / 9)
+    soft = standardised_losses(student, teacher, labels, temperature=corrected, alpha=1.0, scale_by_t2=False).mean()
+    torch.testing.assert_close(0.1 * F.cross_entropy(student, labels) + 0.9 * temperature**2 * soft, standardised)
 
 
 # Numbers at the edge

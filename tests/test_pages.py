@@ -13,6 +13,7 @@ from conftest import ROOT
 
 from kdutils.claims import CLAIMS
 from kdutils.experiments import GROUPS, Study
+from kdutils.related import SYSTEMS
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,23 @@ def test_introduction(page) -> None:
 
 
 def test_related_work(page) -> None:
-    confidence = page("02_related_work")["confidence"].set_index("teacher").drop(columns="data").astype(float)
+    found = page("02_related_work")
+    assert (
+        found["systems"]["system"].tolist()
+        == found["related-digits"]["system"].str.strip("*").tolist()
+        == list(SYSTEMS)
+    )
+    assert found["related-digits"]["accuracy"].astype(float).min() > 60, "every system teaches something"
+    cost = found["costs-digits"].set_index("system")
+    assert (
+        cost.loc["two assistants", "of Eq. 4"]
+        > cost.loc["one assistant", "of Eq. 4"]
+        > cost.loc["Eq. 4", "of Eq. 4"]
+        == 1
+    )
+    assert "sweet spot" in set(found["related-overview"]["system"].str.strip("*"))
+    assert set(found["tutorial-digits"]["network"]) >= {"teacher", "student", "distilled"}
+    confidence = found["confidence"].set_index("teacher").drop(columns="data").astype(float)
     steps = confidence.diff(axis=1).iloc[:, 1:]
     assert (steps < 0).to_numpy().all(), "confidence falls with T"
     assert (steps.iloc[:, 0] < 3 * steps.iloc[:, -2]).all(), "and not evenly: from 3 to 6 much more than from 12 to 15"

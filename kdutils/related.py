@@ -1,0 +1,359 @@
+"""The systems that section 2 argues with, and two that came after, on the paper's own students.
+
+Each system is a short function that says which students are distilled, from whom and at which settings; the training
+loops are those of every other table. All give a student the same optimiser steps on the same minibatches from the same
+initial weights, and all have `TRIALS` settings of which validation chooses one (`chosen`). What an assistant, a
+pre-trained copy or a teacher's training costs is counted (`costs`), not tuned.
+"""
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+from torch import Tensor
+
+from kdutils.claims import Interval, interval
+from kdutils.experiments import StudentRun, Study, TeacherRun, multiply_adds, passes
+from kdutils.fleet import Student
+from kdutils.models import count_parameters, create_model
+from kdutils.protocols import (
+    ALPHA_KD,
+    ALPHA_LS,
+    RESIDUAL,
+    RETRAINED,
+    TABLE_TEMPERATURE,
+    TEACHERS,
+    UNIFORM,
+    VIRTUAL,
+    Protocol,
+    StudentProtocol,
+    TeacherProtocol,
+    Training,
+    key,
+)
+from kdutils.response import entropy
+from kdutils.running import load_student, response_of
+
+TRIALS = 4  # settings that each system may try on validation
+RATES = (1e-3, 3e-3)  # learning rates, tuned for every system
+HARD_RATES = (1e-3, 1.4e-3, 2e-3, 3e-3)  # hard labels have nothing else to tune: the same range, more finely
+
+
+def _settings(**values: object) -> list[dict]:
+    """All combinations of the values given, a tuple for several, with each learning rate."""
+    lists = [v if isinstance(v, tuple) else (v,) for v in (values | {"learning_rate": RATES}).values()]
+    return [dict(zip([*values, "learning_rate"], each, strict=True)) for each in itertools.product(*lists)]
+
+
+# Two settings of its own for each system, beside the two learning rates.
+SOFT = _settings(
+    temperature=(3.0, TABLE_TEMPERATURE), alpha=ALPHA_KD
+)  # of Eq. 4 as the paper has it, and what is like it
+SCALED = _settings(temperature=(3.0, TABLE_TEMPERATURE), alpha=ALPHA_KD, scale_by_t2=True)
+SMOOTHING = _settings(temperature=1.0, alpha=(0.1, ALPHA_LS))  # 0.1: Szegedy et al. (2016)
+MATCHING = _settings(temperature=1.0, alpha=(0.5, 1.0), loss="logits")  # without hard labels, as in 2006, and with them
+# CE and TCKD weigh alike, as theirs, and NCKD 8 times as much.
+DECOUPLED = _settings(temperature=(3.0, TABLE_TEMPERATURE), alpha=0.5, scale_by_t2=True, loss="decoupled")
+# Of ten logits with a standard deviation of 1 none is above 3, so that T is small; theirs is 2, their weights 0.1 to 9.
+STANDARDISED = _settings(temperature=(1.0, 2.0), alpha=ALPHA_KD, scale_by_t2=True, loss="standardised")
+DESIGNED = _settings(temperature=(TABLE_TEMPERATURE, 20.0), alpha=ALPHA_KD, teacher=VIRTUAL)  # theirs: 20 and more
+HARD = [{"temperature": 1.0, "alpha": 0.0, "learning_rate": rate} for rate in HARD_RATES]
+ASSISTANT = {"temperature": 3.0, "alpha": ALPHA_KD, "scale_by_t2": True}  # how an assistant is distilled
+# Assistants, the larger first: near the geometric mean of the large teacher's and the student's sizes, then between it
+# and the student. What each differs in from the student.
+CHAIN = {
+    "mnist": ({"variant": "width*4"}, {"variant": "width*2"}),
+    "fashion_mnist": ({"variant": "width*4"}, {"variant": "width*2"}),
+    "cifar10": ({"role": "teacher-small"}, {"variant": "width*2"}),
+    "digits": ({"variant": "width*3"}, {"variant": "width*2"}),
+}
+#: The systems in the order in which tables show them: what a student is trained on.
+SYSTEMS = {
+    "hard labels": "cross-entropy alone",
+    "label smoothing": "Eq. 2: Eq. 4 from a uniform teacher at T = 1",
+    "logit matching": "half the mean squared difference of its logits to the large teacher's",
+    "Eq. 4": "Eq. 4 as in the paper, from the large teacher",
+    "Eq. 4 with T²": "the same, its KL multiplied by T²",
+    "Eq. 4, small teacher": "Eq. 4 from the small teacher",
+    "sweet spot": "Eq. 4 from the large teacher, retrained in large batches",
+    "one assistant": "Eq. 4 with T² from an assistant, itself distilled from the large teacher",
+    "two assistants": "the same with a second, smaller assistant in between",
+    "self-training": "Eq. 4 from its own copy, trained with hard labels before",
+    "virtual teacher": "Eq. 4 from a designed response that gives 0.99 to the own class",
+    "residual": "logit matching; beside it a network as large learns what is left, and the sum is deployed",
+    "decoupled": "the KL of Eq. 4 in two parts, other classes among themselves weighed 8 times; T²",
+    "standardised": "Eq. 4 with T² between logits made to mean 0 and deviation 1",
+}
+#: Those that section 2 argues about, beside the two ends: no teacher, and the paper's own remedy.
+ARGUED = (
+    *("hard labels", "Eq. 4, small teacher", "sweet spot", "one assistant", "two assistants"),
+    *("self-training", "virtual teacher", "residual"),
+)
+WITHOUT_TEMPERATURE = ("hard labels", "logit matching", "residual")
+HELPER = "assistant"  # the "system" of assistants themselves, which are recorded and not compared
+
+
+def runs(study: Study, dataset: str, seed: int) -> list[StudentRun]:
+    """Every student of the comparison for one data set and seed, teachers' before those they teach."""
+    small, large = (next(t for t in study.runs_of(dataset, seed, "teachers") if t.teacher == name) for name in TEACHERS)
+    chain = CHAIN[dataset]
+    hard = hard_labels(study, dataset, seed)
+    matching = distilled(study, "logit matching", large, MATCHING)
+    return [
+        *hard,
+        *label_smoothing(study, dataset, seed),
+        *matching,
+        *distilled(study, "Eq. 4", large, SOFT),
+        *distilled(study, "Eq. 4 with T²", large, SCALED),
+        *distilled(study, "Eq. 4, small teacher", small, SOFT),
+        *sweet_spot(study, dataset, seed),
+        *distilled(study, "decoupled", large, DECOUPLED),
+        *distilled(study, "standardised", large, STANDARDISED),
+        *virtual_teacher(study, dataset, seed),
+        *self_training(study, hard[0]),
+        *residual(study, matching),
+        *teacher_assistants(study, "one assistant", large, chain[:1]),
+        *teacher_assistants(study, "two assistants", large, chain, known=1),
+    ]
+
+
+def distilled(
+    study: Study, system: str, teacher: TeacherRun, settings: list[dict], **shared: object
+) -> list[StudentRun]:
+    """One student a setting, from one teacher: response-based distillation in all its forms."""
+    return [
+        StudentRun(teacher, study.student(teacher, **setting | shared), "related", system=system)
+        for setting in settings
+    ]
+
+
+def hard_labels(study: Study, dataset: str, seed: int) -> list[StudentRun]:
+    """Students that have no teacher."""
+    return distilled(study, "hard labels", TeacherRun(dataset, "none", "none", seed, None, 0), HARD)
+
+
+def label_smoothing(study: Study, dataset: str, seed: int) -> list[StudentRun]:
+    """Szegedy et al. (2016), Müller et al. (2019): distillation from a uniform teacher at T = 1 (section 3.2)."""
+    uniform = TeacherRun(dataset, UNIFORM, "label smoothing", seed, None, 0)
+    return distilled(study, "label smoothing", uniform, SMOOTHING)
+
+
+def virtual_teacher(study: Study, dataset: str, seed: int) -> list[StudentRun]:
+    """Yuan et al. (2020), second form: Eq. 4 from a teacher that is designed, not trained."""
+    designed = TeacherRun(dataset, VIRTUAL, VIRTUAL, seed, None, 0)
+    return distilled(study, "virtual teacher", designed, DESIGNED)
+
+
+def self_training(study: Study, copy: StudentRun) -> list[StudentRun]:
+    """Yuan et al. (2020), first form: Eq. 4 from the student's own copy, which was trained with hard labels before."""
+    return distilled(study, "self-training", as_teacher(copy, "self"), SOFT)
+
+
+def teacher_assistants(
+    study: Study, system: str, teacher: TeacherRun, chain: Sequence[dict], known: int = 0
+) -> list[StudentRun]:
+    """Mirzadeh et al. (2020): each network of the chain is distilled from the one before it, the student from the last.
+
+    `chain` says of each assistant's network in what it differs from the student's, by role or variant (see
+    `models.create_model`), the largest first. Of them the first `known` are left out of what is returned, because
+    another chain has them. The KL term has T², as theirs.
+    """
+    assistants = []
+    for network in chain:
+        (run,) = distilled(study, HELPER, teacher, [ASSISTANT], **network)
+        assistants.append(run)
+        teacher = as_teacher(run, "assistant")
+    return assistants[known:] + distilled(study, system, teacher, SCALED)
+
+
+def residual(study: Study, students: list[StudentRun]) -> list[StudentRun]:
+    """Gao et al. (2020) on logits: beside each student an assistant of its size learns what the teacher says beyond it.
+
+    The sum of both is deployed (`deployed`), so there is twice the student to train and to run.
+    """
+    runs = []
+    for run in students:
+        student = run.protocol
+        fields = {"teacher": RESIDUAL + key(student), "teacher_epoch": student.epochs, "loss": "logits", "alpha": 1.0}
+        assistant = study.student(run.teacher, temperature=1.0, learning_rate=student.learning_rate, **fields)
+        runs.append(StudentRun(run.teacher, assistant, "related", system="residual", beside=student))
+    return runs
+
+
+def sweet_spot(study: Study, dataset: str, seed: int) -> list[StudentRun]:
+    """Section 5: plain Eq. 4 from the large teacher, trained anew in large batches (`spot`)."""
+    teachers = study.runs_of(dataset, seed, "sweep")
+    (teacher,) = [t for t in teachers if t.training == str(spot(study, dataset))]
+    return distilled(study, "sweet spot", teacher, SOFT)
+
+
+def spot(study: Study, dataset: str) -> Training:
+    """The paper's first training of section 5, batches of 4096, for as many epochs as the sweep has (MNIST: its 50).
+
+    Where a sweep has no such batches, its largest. The paper names a spot for MNIST alone.
+    """
+    sizes = study.full.sweep[dataset]
+    size = RETRAINED[0].batch_size if RETRAINED[0].batch_size in sizes else max(sizes)
+    return Training(size, study.full.sweep_epochs[dataset])
+
+
+def as_teacher(run: StudentRun, training: str) -> TeacherRun:
+    """A student in a teacher's place."""
+    protocol = run.protocol
+    return TeacherRun(protocol.dataset, _name(protocol), training, protocol.seed, protocol, protocol.epochs)
+
+
+def _name(protocol: StudentProtocol) -> str:
+    return protocol.role if protocol.variant == "table7" else f"{protocol.role} {protocol.variant}"
+
+
+# -------------------------------------------------------------------- what is measured
+
+
+def deployed(run: StudentRun, student: Student, labels: Tensor) -> Student:
+    """The student as it would be used: of residual distillation, the sum with the student that it stands beside.
+
+    `labels` are those of the validation images.
+    """
+    if run.beside is None:
+        return student
+    other = load_student(run.beside)
+    validation = student.validation + other.validation
+    accuracy = (validation.argmax(1) == labels).float().mean()
+    return dataclasses.replace(student, validation=validation, test=student.test + other.test, curve=accuracy[None])
+
+
+def measured(run: StudentRun, labels: Tensor) -> dict:
+    """What the table has beside accuracies; of residual distillation the settings of the student, which is tuned."""
+    tuned = run.beside or run.protocol
+    row = {"system": run.system, "role": _name(run.protocol), "entropy": response_entropy(run, labels)}
+    return row | {field: getattr(tuned, field) for field in ("temperature", "alpha", "learning_rate")}
+
+
+def response_entropy(run: StudentRun, labels: Tensor) -> float:
+    """Mean entropy at T = 9, in nats, of the response that a student learnt from, on the test set with these labels.
+
+    Of hard labels 0; of residual distillation that of the teacher.
+    """
+    if run.protocol.alpha == 0:
+        return 0.0
+    source = (run.teacher.key, run.teacher.epochs)
+    if run.teacher.protocol is None:
+        source = (run.protocol.teacher, 0)
+    return float(entropy(response_of(source, run.sources, "test", labels), TABLE_TEMPERATURE).mean())
+
+
+# -------------------------------------------------------------------- what it cost, and what came out
+
+
+def costs(students: Iterable[str], runs: pd.DataFrame) -> pd.DataFrame:
+    """What it took to get students: training of their own ("student") and of all that they learnt from ("teacher").
+
+    Parameters
+    ----------
+    students : iterable of str
+        Keys of students' runs.
+    runs : DataFrame
+        `records.load("runs")`, with them and with all that they learnt from.
+
+    Returns
+    -------
+    DataFrame
+        By key. `*_passes`: images seen in training, counted as often as they were seen; `*_multiply_adds`: those of the
+        training, a backward pass counted as two forward ones; `*_seconds`: wall-clock, a student's its share of its
+        fleet; `parameters` of what is deployed; `lineage`: passes of each network that was trained, by key.
+    """
+    made = {}
+    for row in runs[runs["kind"].isin(["teacher", "student"])].itertuples():
+        fields = json.loads(row.protocol)
+        kind = {"TeacherProtocol": TeacherProtocol, "StudentProtocol": StudentProtocol}[fields.pop("kind")]
+        made[row.run] = (kind(**fields), row.seconds / row.epochs)
+    rows = {}
+    for run in students:
+        own, others = _lineage(run, {name: protocol for name, (protocol, _) in made.items()})
+        networks = [create_model(p.dataset, p.role, variant=p.variant) for p in (made[name][0] for name in own)]
+        seen = {name: passes(made[name][0], epochs) for name, epochs in (own | others).items()}
+        rows[run] = {"parameters": sum(map(count_parameters, networks)), "lineage": seen}
+        for side, of in (("student", own), ("teacher", others)):
+            rows[run] |= {
+                f"{side}_passes": sum(seen[name] for name in of),
+                f"{side}_multiply_adds": sum(multiply_adds(made[name][0], epochs) for name, epochs in of.items()),
+                f"{side}_seconds": sum(made[name][1] * epochs for name, epochs in of.items()),
+            }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _lineage(run: str, made: dict[str, Protocol]) -> tuple[dict[str, int], dict[str, int]]:
+    """The students that are deployed as one and their teachers upwards: epochs by key."""
+    own, others = {run: made[run].epochs}, {}
+    name, epoch = made[run].teacher, made[run].teacher_epoch
+    if name.startswith(RESIDUAL):
+        name = name.removeprefix(RESIDUAL)
+        own[name] = epoch
+        name, epoch = made[name].teacher, made[name].teacher_epoch
+    while name in made:  # neither uniform nor virtual
+        others[name] = epoch
+        if isinstance(made[name], TeacherProtocol):
+            break
+        name, epoch = made[name].teacher, made[name].teacher_epoch
+    return own, others
+
+
+SETTING = ["training", "teacher", "temperature", "alpha", "learning_rate"]
+
+
+def chosen(table: pd.DataFrame) -> pd.DataFrame:
+    """Of each data set and system the rows of the one setting with the highest validation accuracy, mean over seeds.
+
+    `table` is `Study.related()`. The last epoch's accuracy counts; of equal settings the first in the records.
+    """
+    best = []
+    named = {pair: of for pair, of in table.groupby(["dataset", "system"])}
+    pairs = [(dataset, system) for dataset in table["dataset"].unique() for system in SYSTEMS]
+    for of in (named[pair] for pair in pairs if pair in named):
+        settings = of.groupby(SETTING, sort=False)
+        whole = settings["seed"].transform("nunique") == of["seed"].nunique()
+        mean = settings["validation_last"].transform("mean").where(whole).round(6)
+        first = of.loc[mean.idxmax(), SETTING]
+        best.append(of[(of[SETTING] == first).all(axis=1)])
+    return pd.concat(best) if best else table.iloc[:0]
+
+
+def summary(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """A row for each data set and system: its chosen setting, test accuracy with interval, entropy and costs.
+
+    Means over seeds; `low` and `high` are the 95 % t interval over seeds (NaN below three). `gain` is the paired
+    difference to hard labels and `over` that to Eq. 4 from the large teacher as usually trained, each with its
+    interval; `cost` is all multiply-adds over those of that Eq. 4. `tuning_passes` counts all training of all trials,
+    each network once.
+    """
+    best = chosen(table)
+    cost = costs(table["run"], runs)
+    accuracies = {pair: of.set_index("seed")["accuracy"] for pair, of in best.groupby(["dataset", "system"])}
+    rows = []
+    for (dataset, system), of in best.groupby(["dataset", "system"], sort=False):
+        accuracy = accuracies[dataset, system]
+        row = {"profile": of.iloc[0]["profile"], "dataset": dataset, "system": system, **of.iloc[0][SETTING]}
+        row |= {"seeds": len(of)} | _interval("", accuracy, "accuracy")
+        for name, other in (("gain", "hard labels"), ("over", "Eq. 4")):
+            less = accuracies.get((dataset, other), pd.Series(dtype=float))
+            row |= _interval(f"{name}_", (accuracy - less).dropna(), name)
+        row |= {"entropy": of["entropy"].mean(), **cost.loc[of["run"]].drop(columns="lineage").mean()}
+        trials = table[(table["dataset"] == dataset) & (table["system"] == system)]
+        row |= {"trials": trials.groupby(SETTING).ngroups}
+        everything = pd.concat([pd.Series(networks) for networks in cost.loc[trials["run"], "lineage"]])
+        row |= {"tuning_passes": everything.groupby(level=0).max().sum() / len(of)}
+        rows.append(row)
+    found = pd.DataFrame(rows)
+    if len(found):
+        whole = found["teacher_multiply_adds"] + found["student_multiply_adds"]
+        plain = whole[found["system"] == "Eq. 4"].groupby(found["dataset"]).first()
+        found["cost"] = whole / found["dataset"].map(plain)
+    return found
+
+
+def _interval(prefix: str, values: pd.Series, name: str) -> dict:
+    found = interval(values) if len(values) else Interval(float("nan"), float("nan"), float("nan"), 0)
+    return {name: found.estimate, f"{prefix}low": found.low, f"{prefix}high": found.high}
