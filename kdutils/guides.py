@@ -87,7 +87,7 @@ def rank_correlations(
     for column in (outcome, cluster, "training", "teacher", *guides, *within):
         if column not in table:
             raise UserError(f"no column {column!r}; there are: {', '.join(map(str, table))}")
-    rows, generator = [], np.random.default_rng(0)
+    rows = []
     for names, of in table.dropna(subset=[outcome, *guides]).groupby(list(within), sort=False):
         if of.groupby(["training", "teacher"]).ngroups < FEWEST_TEACHERS:
             continue
@@ -96,7 +96,8 @@ def rank_correlations(
         found = _spearman(values)
         again = np.full((1, len(guides)), np.nan)
         if len(members) >= FEWEST_RUNS:
-            drawn = generator.integers(len(members), size=(draws, len(members)))
+            # The same draws whatever else is in the table.
+            drawn = np.random.default_rng(0).integers(len(members), size=(draws, len(members)))
             again = np.array([_spearman(values[np.concatenate([members[m] for m in which])]) for which in drawn])
         for n, guide in enumerate(guides):
             known = again[~np.isnan(again[:, n]), n]

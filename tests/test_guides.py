@@ -36,7 +36,9 @@ def test_a_guide_that_orders_the_outcome_is_one_and_its_opposite_minus_one() -> 
 
 
 def test_the_correlation_is_scipys_with_ties() -> None:
-    table = made_up(outcome=lambda *of: of[2].integers(5), one=lambda *of: of[2].integers(4), two=lambda *of: of[2].normal())
+    table = made_up(
+        outcome=lambda *of: of[2].integers(5), one=lambda *of: of[2].integers(4), two=lambda *of: of[2].normal()
+    )
     found = guides.rank_correlations(table, "outcome", ("one", "two"))["correlation"]
     assert found.tolist() == pytest.approx([spearmanr(table["outcome"], table[g]).statistic for g in ("one", "two")])
 
@@ -60,7 +62,9 @@ def test_intervals_draw_whole_runs() -> None:
     """Ten epochs of a run that are one and the same teacher are no more evidence than one epoch."""
     one = made_up(epochs=1, entropy=lambda run, *_: run % 5, outcome=lambda run, *_: run % 7)
     ten = pd.concat([one] * 10)
-    width = lambda table, **of: guides.rank_correlations(table, "outcome", ("entropy",), **of).eval("high - low").iloc[0]
+    width = lambda table, **of: (
+        guides.rank_correlations(table, "outcome", ("entropy",), **of).eval("high - low").iloc[0]
+    )
     assert width(ten) == pytest.approx(width(one), rel=0.1)
     rows = ten.assign(run=[f"r{n}" for n in range(len(ten))])
     assert width(rows) < 0.6 * width(ten), "as if all rows were evidence of their own"
@@ -85,6 +89,8 @@ def test_few_runs_have_no_interval_and_the_same_call_gives_the_same() -> None:
     one, same = (guides.rank_correlations(table, "outcome", ("entropy",)) for _ in range(2))
     pd.testing.assert_frame_equal(one, same)
     assert one["low"].notna().all()
+    beside = guides.rank_correlations(pd.concat([table.assign(dataset="cifar10"), table]), "outcome", ("entropy",))
+    assert (beside[["low", "high"]] == one[["low", "high"]].iloc[0]).all(axis=None), "whatever else is in the table"
 
 
 def test_groups_of_fewer_teachers_than_can_be_ranked_are_left_out() -> None:
@@ -109,7 +115,9 @@ def test_following_a_guide_gives_the_outcome_of_the_teacher_it_names() -> None:
     )  # fmt: skip
     found = guides.choices(table, "outcome", ("good", "bad")).set_index("guide")
     assert found["chosen"].tolist() == pytest.approx([1.1, 0.0])
-    assert found["average"].tolist() == pytest.approx([0.55, 0.55]) and found["best"].tolist() == pytest.approx([1.1] * 2)
+    assert found["average"].tolist() == pytest.approx([0.55, 0.55]) and found["best"].tolist() == pytest.approx(
+        [1.1] * 2
+    )
     assert set(found["seeds"]) == {3} and set(found["teachers"]) == {12}
 
 
@@ -122,9 +130,13 @@ def test_teachers_are_joined_with_what_their_students_learnt() -> None:
          for s in ("validation", "test")]
     )  # fmt: skip
     control = who | {"training": "uniform", "teacher": "uniform"}
-    baseline = pd.DataFrame([k | {"accuracy": 0.9 - 0.1 * n} for n, k in enumerate(keys[1:3])] + [control | {"accuracy": 0}])
+    baseline = pd.DataFrame(
+        [k | {"accuracy": 0.9 - 0.1 * n} for n, k in enumerate(keys[1:3])] + [control | {"accuracy": 0}]
+    )
     missing = pd.DataFrame(
-        [k | {"missing_class": c, "accuracy_missing": 0.1 * c, "accuracy": 0.8} for k in keys[:2] for c in range(10)][:-1]
+        [k | {"missing_class": c, "accuracy_missing": 0.1 * c, "accuracy": 0.8} for k in keys[:2] for c in range(10)][
+            :-1
+        ]
     )  # the large teacher's last class is not recorded
     found = guides.teachers(response, baseline, missing).set_index(["training", "teacher"])
     assert set(found.index) == {("equal", "small"), ("equal", "large"), ("256x5", "large")}, "256x10 taught no one"
