@@ -3,14 +3,22 @@
 python -m kdutils list
 python -m kdutils status --profile paper --datasets mnist
 python -m kdutils run table4 --profile paper --datasets mnist --seeds 3 --device cuda
+python -m kdutils sweetspot --dataset fashion_mnist --student student-baseline --plot map.png
 """
 
 import argparse
+import dataclasses
+import functools
 import sys
+from pathlib import Path
 
+from kdutils import records, sweetspot
+from kdutils.data import SPLITS, data_hash, load_dataset
 from kdutils.errors import UserError, check_name
 from kdutils.experiments import ARTEFACTS, Study, status
-from kdutils.protocols import PROFILES
+from kdutils.models import INPUT_SHAPES, ROLES, create_model
+from kdutils.protocols import ALPHA_KD, FULL_SIZE, PROFILES, STUDENT_BATCH, TABLE_TEMPERATURE, TEACHER_RATE
+from kdutils.training import resolve_device, stratified
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,7 +46,109 @@ def parser() -> Parser:
         command.add_argument("--seeds", type=int, default=0, help="how many, from 0; default: the profile's own number")
         command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
         command.add_argument("--results", default="", help="folder of the records; default: book/results")
+    add_search(commands.add_parser("sweetspot", help="search a teacher's batch size and epochs for a student"))
     return top
+
+
+def add_search(command: Parser) -> None:
+    """The options of `sweetspot`: a search with two networks of Table 7."""
+    usual = sweetspot.Settings()
+    command.add_argument("--dataset", required=True, help=", ".join(INPUT_SHAPES))
+    command.add_argument("--teacher", default="teacher-large", help=", ".join(ROLES))
+    command.add_argument("--student", default="student", help="likewise")
+    command.add_argument("--batch-sizes", type=int, nargs="+", help="of the teacher; default: those of section 5")
+    command.add_argument("--max-epochs", type=int, default=20, help="of the teacher")
+    command.add_argument("--temperature", type=float, default=TABLE_TEMPERATURE)
+    command.add_argument("--alpha", type=float, default=ALPHA_KD, help="weight of the soft term")
+    command.add_argument("--scale-by-t2", action="store_true", help="multiply the soft term by T²; the paper does not")
+    command.add_argument("--budget", type=float, help="the most example-passes; default: no limit")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
+    command.add_argument(
+        "--train-size", type=int, help="fewer training images; default batch sizes shrink with it, so that steps stay"
+    )
+    command.add_argument("--eval-size", type=int, help="fewer validation images, and test images")
+    command.add_argument("--student-epochs", type=int, help="of a full distillation; default: the replication's")
+    command.add_argument("--probe-examples", type=int, default=usual.probe_examples, help="of each class")
+    command.add_argument("--probe-epochs", type=int, default=usual.probe_epochs)
+    command.add_argument("--repeats", type=int, default=usual.repeats, help="students for each response")
+    command.add_argument("--finalists", type=int, default=usual.finalists, help="distilled in full; 0: all")
+    command.add_argument(
+        "--unseen", type=int, nargs="+", default=[], help="quality is accuracy on these unseen classes"
+    )
+    command.add_argument("--no-halving", action="store_true", help="train every batch size to the end")
+    command.add_argument("--plot", metavar="FILE", help="draw the map: .png, .pdf or .svg")
+    command.add_argument("--csv", metavar="FILE", help="write everything measured")
+    command.add_argument("--record", action="store_true", help="add it to the records")
+    command.add_argument("--results", default="", help="folder of the records; default: book/results")
+
+
+def search(options: argparse.Namespace) -> None:
+    """Run `sweetspot`: look for mistakes, search, and say, draw and write what was found."""
+    dataset = check_name("dataset", options.dataset, INPUT_SHAPES)
+    for role in (options.teacher, options.student):
+        check_name("role", role, ROLES)
+    device = resolve_device(options.device)
+    for name, file, allowed in (("--plot", options.plot, (".png", ".pdf", ".svg")), ("--csv", options.csv, (".csv",))):
+        if file and (Path(file).suffix not in allowed or not Path(file).absolute().parent.is_dir()):
+            raise UserError(f"{name} {file}: it must end in {' or '.join(allowed)} and its folder must be there")
+    if options.record:
+        records.check_writable(options.results)
+    for name, size in (("--train-size", options.train_size), ("--eval-size", options.eval_size)):
+        if size is not None and size < 100:
+            raise UserError(f"{name} must be at least 100; got {size}")
+    sets = {split: load_dataset(dataset, split) for split in SPLITS}
+    sizes = {"train": options.train_size, "validation": options.eval_size, "test": options.eval_size}
+    sets = {split: s.subset(stratified(s.labels, sizes[split])) for split, s in sets.items()}
+    share = len(sets["train"]) / FULL_SIZE[dataset]
+    shrunk = lambda size: max(1, round(size * share))
+    settings = sweetspot.Settings(
+        teacher_rate=TEACHER_RATE[dataset],
+        student_batch=max(16, shrunk(STUDENT_BATCH[dataset])),  # with fewer, steps cost little but their overhead
+        student_epochs=options.student_epochs or PROFILES["paper"].student_epochs[dataset],
+        probe_examples=options.probe_examples,
+        probe_epochs=options.probe_epochs,
+        repeats=options.repeats,
+        finalists=options.finalists,
+        unseen=tuple(options.unseen),
+        halving=not options.no_halving,
+        scale_by_t2=options.scale_by_t2,
+    )
+    asked = {
+        "batch_sizes": tuple(options.batch_sizes or map(shrunk, PROFILES["paper"].sweep[dataset])),
+        "max_epochs": options.max_epochs,
+        "temperature": options.temperature,
+        "alpha": options.alpha,
+        "budget": options.budget,
+        "seed": options.seed,
+    }
+    factories = [functools.partial(create_model, dataset, role) for role in (options.teacher, options.student)]
+    found = sweetspot.search(*factories, sets, **asked, device=options.device, settings=settings)
+    # What took long is written before anything is said: a closed pipe must not lose it.
+    if options.csv:
+        found.table.to_csv(options.csv, index=False)
+    if options.plot:
+        found.plot().savefig(options.plot, dpi=110, bbox_inches="tight")
+    if options.record:
+        kept = dataclasses.asdict(settings)
+        del kept["stacked"]
+        protocol = sweetspot.SearchProtocol(
+            dataset=dataset,
+            data=data_hash(dataset),
+            teacher=options.teacher,
+            student=options.student,
+            train_size=options.train_size,
+            eval_size=options.eval_size,
+            settings=kept,
+            **asked,
+        )
+        sweetspot.record(found, protocol, len(sets["train"]), device, options.results)
+    print(found.summary().replace("**", ""))
+    shown = found.cells.dropna(subset="full").round(4)
+    print(shown.drop(columns=[c for c in shown if c.startswith("uniform")]).to_string(index=False))
+    for size, why in found.stopped.items():
+        print(f"batch size {size} stopped {why}")
+    print(found.cost.to_string(index=False, float_format="{:,.4g}".format))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -47,6 +157,9 @@ def main(arguments: list[str] | None = None) -> None:
     if options.command == "list":
         for name, artefact in ARTEFACTS.items():
             print(f"{name:8s} {artefact.title:55s} {', '.join(artefact.datasets)}")
+        return
+    if options.command == "sweetspot":
+        search(options)
         return
     datasets = options.datasets or ["mnist", "fashion_mnist", "cifar10"]
     if options.command == "status":

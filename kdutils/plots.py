@@ -414,6 +414,120 @@ def sweet_spot_maps(response: pd.DataFrame, students: pd.DataFrame, datasets: li
     return figure
 
 
+def sweet_spot_map(cells: pd.DataFrame, title: str = "") -> Figure:
+    """Figure 1 a, measured by a search: students' quality left, the teacher's own accuracy right.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        `kdutils.sweetspot.SweetSpot.cells`, or records "sweetspot" of one search. Epochs across, batch sizes up, both in
+        equal steps; a field is blank where a batch size was stopped. Lines are the response's mean entropy in nats. The
+        star is the recommended cell, rings are those within noise of it, dots all others that were distilled in full. Left
+    are full distillations where all cells have one, else probes; the two lines on the scale are the controls.
+    title : str
+        Above both panels.
+    """
+    taught = cells[cells["response"] == "teacher"]
+    if taught.empty:
+        figure, axis = plt.subplots(figsize=(5.0, 3.5))
+        not_yet(axis, title)
+        return figure
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.2), sharey=True)
+    sizes, epochs = sorted(taught["batch_size"].unique()), sorted(taught["epochs"].unique())
+    measure, what = ("probe", "short probes'") if taught["full"].isna().any() else ("full", "students'")
+    grids = {
+        value: taught.pivot_table(index="batch_size", columns="epochs", values=value).reindex(
+            index=sizes, columns=epochs
+        )
+        for value in (measure, "teacher_accuracy", "entropy")
+    }
+    place = lambda of: (of["epochs"].map(epochs.index), of["batch_size"].map(sizes.index))
+    panels = ((measure, f"{what} accuracy [%]"), ("teacher_accuracy", "teacher's own accuracy [%]"))
+    controls = cells[cells["response"] != "teacher"].set_index("response")[measure]
+    for axis, (value, label) in zip(axes, panels, strict=True):
+        image = axis.imshow(100 * grids[value], cmap="viridis", origin="lower", aspect="auto")
+        if value == measure:  # the scale must hold the controls, which are lines on it
+            low = min(image.norm.vmin, 100 * controls.min())
+            high = max(image.norm.vmax, 100 * controls.max())
+            image.set_clim(low - 0.03 * (high - low), high + 0.03 * (high - low))
+        bar = figure.colorbar(image, ax=axis, location="top", label=label)
+        if value == measure:
+            for control, style in zip(controls.index, ("-", ":"), strict=True):
+                bar.ax.axvline(100 * controls[control], color="#D55E00", linestyle=style, linewidth=2.5)
+                axes[0].plot([], [], style, color="#D55E00", label=CONTROLS.get(control, control + " alone"))
+        if min(grids["entropy"].shape) > 1:
+            lines = axis.contour(np.ma.masked_invalid(grids["entropy"]), 6, colors="white", linewidths=1)
+            axis.clabel(lines, fmt="%.2f", fontsize="x-small")
+        axis.set_xticks(range(len(epochs)), [f"{e}" for e in epochs], fontsize="x-small")
+        axis.set_yticks(range(len(sizes)), [f"{b}" for b in sizes])
+        axis.set_xlabel("teacher's epochs")
+        axis.grid(False)
+    axes[0].set_ylabel("teacher's batch size")
+    styles = {
+        "behind": {"marker": ".", "color": "#D55E00"},
+        "within noise": {"marker": "o", "facecolors": "none", "edgecolors": "#D55E00", "s": 70, "linewidths": 1.8},
+        "recommended": {"marker": "*", "color": "#D55E00", "edgecolors": "white", "s": 230},
+    }
+    for status, style in styles.items():
+        of = taught[taught["status"] == status]
+        if len(of):
+            axes[0].scatter(*place(of), label=status, zorder=3, **style)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=5, fontsize="small")
+    if title:
+        figure.suptitle(title, fontsize="medium")
+    return figure
+
+
+GUIDE_NAMES = {
+    "entropy": "mean entropy",
+    "accuracy": "teacher's accuracy",
+    "teacher_accuracy": "teacher's accuracy",
+    "row": "variance, row-wise",
+    "column": "variance, column-wise",
+    "row_normalised": "variance, row-wise, normalised",
+    "column_normalised": "variance, column-wise, normalised",
+    "probe": "short probe",
+}
+
+
+def guide_correlations(tables: dict[str, pd.DataFrame], datasets: list[str]) -> Figure:
+    """Rank correlations of guides with what students learn, with intervals; one panel a data set.
+
+    Parameters
+    ----------
+    tables : dict
+        From an outcome's name to `kdutils.guides.rank_correlations` of it, at one temperature.
+    datasets : list of str
+        The panels, in order. An open mark has no interval: too few runs.
+    """
+    everything = pd.concat(tables.values())
+    datasets = _recorded(everything, datasets)
+    figure, axes = _panels(datasets)
+    for n, (axis, dataset) in enumerate(zip(axes, datasets, strict=True)):
+        of = everything[everything["dataset"] == dataset]
+        if of.empty:
+            not_yet(axis, TITLES[dataset])
+            continue
+        names = list(of["guide"].unique())
+        for m, (outcome, table) in enumerate(tables.items()):
+            rows = table[table["dataset"] == dataset]
+            height = rows["guide"].map(names.index) + 0.3 * (m - (len(tables) - 1) / 2)
+            colour, open_marks = ("0.15", RETRAINED[1])[m], rows["low"].isna()
+            axis.hlines(height, rows["low"], rows["high"], color=colour, linewidth=2)
+            face = np.where(open_marks, "none", colour)
+            axis.scatter(rows["correlation"], height, facecolors=face, edgecolors=colour, label=outcome, zorder=3)
+        axis.axvline(0, color="0.5", linewidth=1)
+        axis.set(xlim=(-1.05, 1.05), xlabel="rank correlation", title=_title(of))
+        axis.set_yticks(
+            range(len(names)), [GUIDE_NAMES.get(g, g) for g in names] if n % 2 == 0 else [], fontsize="small"
+        )
+        axis.invert_yaxis()
+    handles, labels = axes[0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize="small")
+    return figure
+
+
 def temperature_effect(soft: pd.DataFrame, temperatures: list[float]) -> Figure:
     """Section 2: one image's confidence label and entropy against temperature, for each teacher.
 

@@ -137,7 +137,7 @@ Protocol = TeacherProtocol | StudentProtocol | TutorialProtocol
 def canonical(protocol: Protocol) -> str:
     """The protocol as canonical JSON: its kind and every field but those at their `IMPLIED` value, sorted."""
     fields = {"kind": type(protocol).__name__, **dataclasses.asdict(protocol)}
-    implied = IMPLIED[type(protocol)]
+    implied = IMPLIED.get(type(protocol), {})
     fields = {name: value for name, value in fields.items() if name not in implied or value != implied[name]}
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 

@@ -40,6 +40,14 @@ IDENTITY = {
     ],
     "response": ["profile", "dataset", "training", "teacher", "seed", "split", "temperature", "run"],
     "history": ["profile", "dataset", "training", "teacher", "seed", "epoch", "run"],
+    "sweetspot": [
+        *("dataset", "teacher", "student", "unseen", "train_size", "temperature", "alpha", "seed"),
+        *("response", "batch_size", "epochs", "run"),
+    ],
+    "sweetspot_cost": [
+        *("dataset", "teacher", "student", "unseen", "train_size", "temperature", "alpha", "seed"),
+        *("stage", "run"),
+    ],
     "soft_labels": ["profile", "dataset", "training", "teacher", "seed", "example", "class", "run"],
     "scatter": ["profile", "dataset", "training", "teacher", "seed", "split", "run"],
     "projection": ["profile", "dataset", "training", "teacher", "seed", "split", "class", "example", "run"],
@@ -64,6 +72,11 @@ VALUES = {
         *("row", "row_all", "row_normalised", "column", "column_all", "column_normalised"),
     ],
     "history": ["epochs", "loss", "validation", "accuracy", "entropy", "confidence", "seconds"],
+    "sweetspot": [
+        *("teacher_accuracy", "entropy", "probe", "full", "test", "status"),
+        *("hard", "hard_low", "hard_high", "uniform", "uniform_low", "uniform_high"),
+    ],
+    "sweetspot_cost": ["example_passes", "forward_passes", "multiply_adds", "seconds"],
     "soft_labels": ["epochs", "index", "probability"],
     "scatter": ["epochs", "classes", "ratio", "ratio_all_triples"],
     "projection": ["x", "y"],

@@ -1,12 +1,14 @@
 """The command line: what it names, what it refuses, and that a refusal costs and makes nothing."""
 
+import hashlib
 import runpy
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from kdutils import data
+from kdutils import data, records
 from kdutils.experiments import ARTEFACTS
 
 
@@ -71,6 +73,23 @@ def test_list_names_everything(bare, call):
         (["rum"], "invalid choice: 'rum'"),
         ([], "the following arguments are required: command"),
         (["list", "--sedes", "3"], "unrecognized arguments: --sedes 3"),
+        (["sweetspot"], "the following arguments are required: --dataset"),
+        (["sweetspot", "--dataset", "minst"], "unknown dataset 'minst' (did you mean 'mnist'?)"),
+        (
+            ["sweetspot", "--dataset", "mnist", "--student", "students"],
+            "unknown role 'students' (did you mean 'student'?)",
+        ),
+        (["sweetspot", "--dataset", "mnist", "--device", "cuda:64"], "device 'cuda:64' is not there"),
+        (
+            ["sweetspot", "--dataset", "mnist", "--plot", "map.gif"],
+            "--plot map.gif: it must end in .png or .pdf or .svg",
+        ),
+        (
+            ["sweetspot", "--dataset", "mnist", "--csv", "no/where.csv"],
+            "--csv no/where.csv: it must end in .csv and its",
+        ),
+        (["sweetspot", "--dataset", "mnist", "--train-size", "5"], "--train-size must be at least 100; got 5"),
+        (["sweetspot", "--dataset", "mnist", "--batch-sizes", "many"], "invalid int value: 'many'"),
     ],
     ids=" ".join,
 )
@@ -145,3 +164,62 @@ def test_a_run_that_diverges_exits_with_one(tmp_path, call, monkeypatch):
         "",
         "failed: teacher 0123 diverged in epoch 1\n",
     )
+
+
+TINY_SEARCH = [
+    *(
+        "--dataset",
+        "digits",
+        "--student",
+        "student-baseline",
+        "--batch-sizes",
+        64,
+        256,
+        "--max-epochs",
+        2,
+        "--repeats",
+        2,
+    ),
+    *("--student-epochs", 1, "--probe-epochs", 1, "--probe-examples", 10, "--device", "cpu"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--batch-sizes", 64, 1258], "batch size 1258 is above the 1257 training images"),
+        (["--budget", 1000], "budget 1,000 is too small: one epoch and one probe at each of 2 batch sizes"),
+        (["--max-epochs", 0], "max_epochs must be a whole number of at least 1; got 0"),
+        (["--unseen", 10], "unseen class 10 must be one of"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_search_that_cannot_be_is_refused_in_one_line(call, monkeypatch, arguments, message):
+    def train(*args):
+        raise AssertionError("a teacher was trained")
+
+    monkeypatch.setattr("kdutils.sweetspot._Search.train", train)
+    code, out, err = call("sweetspot", *TINY_SEARCH, *arguments)
+    assert code == 2 and out == "" and err.startswith(f"error: {message}") and err.count("\n") == 1
+
+
+def test_a_search_says_draws_writes_and_records_what_it_found(tmp_path, call):
+    files = {"--plot": tmp_path / "map.png", "--csv": tmp_path / "all.csv", "--results": tmp_path / "records"}
+    code, out, _ = call("sweetspot", *TINY_SEARCH, "--record", *(part for pair in files.items() for part in pair))
+    assert code == 0
+    assert out.startswith("Batch size ") and "hard labels alone" in out and "full distillations" in out
+    assert files["--plot"].read_bytes().startswith(b"\x89PNG")
+    everything = pd.read_csv(files["--csv"])
+    assert set(everything["stage"]) == {"teacher", "probe", "full"} and set(everything["repeat"]) == {0, 1}
+    table, cost = (records.load(name, tmp_path / "records") for name in ("sweetspot", "sweetspot_cost"))
+    (best,) = table[table["status"] == "recommended"].itertuples()
+    assert f"Batch size {best.batch_size}, {best.epochs} epoch" in out and f"{100 * best.test:.2f} %" in out
+    assert set(zip(table["batch_size"], table["epochs"], strict=True)) == {(0, 0), (64, 1), (64, 2), (256, 1), (256, 2)}
+    assert set(table["train_size"]) == {1257} and set(table["student"]) == {"student-baseline"}
+    assert cost.set_index("stage").loc["teachers", "example_passes"] == 2 * 2 * 1257
+    (run,) = records.load("runs", tmp_path / "records").itertuples()
+    assert run.kind == "search" and {run.run} == set(table["run"]) == set(cost["run"])
+    assert hashlib.sha256(run.protocol.encode()).hexdigest()[:16] == run.run
+    again = (tmp_path / "records" / "sweetspot.csv").read_bytes()
+    call("sweetspot", *TINY_SEARCH, "--record", "--results", tmp_path / "records")
+    assert (tmp_path / "records" / "sweetspot.csv").read_bytes() == again, "the same search, the same rows"

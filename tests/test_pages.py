@@ -139,3 +139,14 @@ def test_verdict(page) -> None:
     verdicts = found["verdicts-all"]
     assert len(verdicts) == len(CLAIMS) == len(found["tests"])
     assert verdicts["verdict"].str.startswith(("**reproduced**", "**partly**", "**not reproduced**")).all()
+
+
+def test_your_own_pair(page) -> None:
+    found = page("08_your_own_pair")
+    full = found["own-finalists"].set_index("response")
+    assert {"hard labels", "uniform"} < set(full.index) and "recommended" in set(full["status"])
+    assert full["test [%]"].astype(float).max() > 85, "the digits are learnt"
+    assert set(found["own-cost"]["stage"]) == {"teachers", "probes", "full distillations"}
+    ranks = found["guides-single_layer"].set_index("T")
+    assert -1 <= float(ranks.loc[9, "mean entropy"]) <= 1
+    assert {"T=3", "T=9", "T=20"} <= set(found["temperature-means"])

@@ -1,0 +1,318 @@
+"""Anyone's images and networks: read, looked over before anything is trained, and many students of one kind at once.
+
+`fleet` knows the networks of Table 7 and is faster with them; this takes any `nn.Module` from images to logits.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from kdutils.data import SPLITS, ImageSet
+from kdutils.errors import UserError
+from kdutils.losses import distillation_losses
+from kdutils.protocols import seed_for
+from kdutils.training import epoch_batches, make_optimizer
+
+Factory = Callable[[], nn.Module]
+HELD_OUT = 0.15  # of a class for validation, and as much for test, where they are not given
+#: Multiply-adds of one member's forward pass through a minibatch up to which members are stacked on a CPU. There a step
+#: below it is mostly overhead, which a stack shares (4 to 7 times faster for 32 small networks); above it PyTorch's
+#: grouped convolution, which a stack becomes, is slower than one network after another (2 times and more).
+STACK_ON_CPU = 1e7
+
+
+def tensors(data: object) -> tuple[Tensor, Tensor]:
+    """Images (N, …) and labels int64 (N,), on the CPU, of a pair of them, an `ImageSet` or a dataset; see `sweetspot`."""
+    if isinstance(data, ImageSet):
+        return data.images, data.labels
+    if isinstance(data, tuple) and len(data) == 2 and all(hasattr(part, "shape") for part in data):
+        images, labels = map(torch.as_tensor, data)
+    elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        if len(data) == 0:
+            raise UserError("the data set is empty")
+        try:
+            pairs = [_pair(*data[n]) for n in range(len(data))]
+            again = [_pair(*data[n])[0] for n in range(min(8, len(data)))]
+        except (TypeError, ValueError) as error:
+            raise UserError(f"the data set's items must be (image, label) pairs: {_line(error)}") from None
+        images, labels = [image for image, _ in pairs], torch.tensor([label for _, label in pairs])
+        if len({image.shape for image in images}) > 1:
+            raise UserError("the data set's images differ in size; resize them in its transform")
+        if not all(torch.equal(a, b) for a, b in zip(images, again, strict=False)):
+            raise UserError("the data set gives another image each time (augmentation?); a response is stored but once")
+        images = torch.stack(images)
+    else:
+        raise UserError(f"data must be (images, labels) or a data set of such pairs; got a {type(data).__name__}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise UserError(f"images must be uint8 or floating point; got {images.dtype}")
+    if labels.ndim != 1 or len(labels) != len(images) or labels.is_floating_point() or labels.dtype == torch.bool:
+        got = f"{labels.dtype} {tuple(labels.shape)}"
+        raise UserError(f"labels must be integers, one for each of {len(images)} images; got {got}")
+    if images.is_floating_point() and not bool(images.isfinite().all()):
+        raise UserError("some images have values that are not finite")
+    return images, labels.long().cpu()
+
+
+def _pair(image: object, label: object) -> tuple[Tensor, int]:
+    """One item of a data set: tensors as they are, other images (PIL, arrays) with their channels first."""
+    if not isinstance(image, Tensor):
+        image = torch.from_numpy(np.array(image))
+        image = image.movedim(-1, 0) if image.ndim == 3 else image[None]
+    return image, int(label)
+
+
+def split(data: object) -> dict[str, tuple[Tensor, Tensor]]:
+    """The three parts of the data, those that are not given taken from "train"; see `search`."""
+    if isinstance(data, Mapping):
+        if "train" not in data or not set(data) <= set(SPLITS):
+            got = ", ".join(map(str, data))
+            raise UserError(f"data must have 'train', and may have 'validation' and 'test'; got {got}")
+    else:
+        data = {"train": data}
+    parts = {name: tensors(data[name]) for name in SPLITS if name in data}
+    shapes = {images.shape[1:] for images, _ in parts.values()}
+    if len(shapes) > 1:
+        raise UserError(f"the parts' images differ in size: {', '.join(str(tuple(s)) for s in shapes)}")
+    images, labels = parts["train"]
+    lacking = [name for name in SPLITS if name not in parts]
+    if lacking:
+        taken = {name: [] for name in ["train", *lacking]}
+        generator = torch.Generator().manual_seed(seed_for("split"))
+        for c, count in zip(*(t.tolist() for t in labels.unique(return_counts=True)), strict=True):
+            if count < 1 + len(lacking):
+                raise UserError(f"class {c} has {count} of the images: too few for train, {' and '.join(lacking)}")
+            order = (labels == c).nonzero().squeeze(1)[torch.randperm(count, generator=generator)]
+            each = min(max(1, round(HELD_OUT * count)), (count - 1) // len(lacking))
+            for n, name in enumerate(lacking):
+                taken[name].append(order[n * each : (n + 1) * each])
+            taken["train"].append(order[len(lacking) * each :])
+        for name, chosen in taken.items():
+            chosen = torch.cat(chosen).sort().values
+            parts[name] = (images[chosen], labels[chosen])
+    return parts
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def build(factory: Factory, seed: int, device: torch.device, name: str = "a factory") -> nn.Module:
+    torch.manual_seed(seed)
+    if isinstance(factory, nn.Module) or not callable(factory):
+        raise UserError(f"{name} must be a function that returns a new network, such as lambda: Net()")
+    model = factory()
+    if not isinstance(model, nn.Module):
+        raise UserError(f"{name} must return an nn.Module; it returned a {type(model).__name__}")
+    return model.to(device)
+
+
+def try_network(
+    factory: Factory, name: str, images: Tensor, smallest: int, classes: int, device: torch.device
+) -> tuple:
+    """Width of the network's output, and multiply-adds of one image, found by forward passes on a throw-away copy."""
+    smallest = min(smallest, len(images))
+    model = build(factory, 0, device, name)
+    if model is build(factory, 0, device, name):
+        raise UserError(f"{name} must return a new network at each call; it returned the same one twice")
+    if not any(p.requires_grad for p in model.parameters()):
+        raise UserError(f"{name}'s network has nothing to train")
+    try:
+        with torch.no_grad():
+            model.train()(to_float(images[:smallest], device))  # batch normalisation refuses some batches of one
+            with FlopCounterMode(display=False) as counter:
+                logits = model.eval()(to_float(images[:2], device))
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+        shape = tuple(images[:smallest].shape)
+        raise UserError(f"{name}'s network cannot take a minibatch of images {shape}: {_line(error)}") from None
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise UserError(f"{name}'s network must give logits (N, C) for images (N, …); got {got} for 2 images")
+    if logits.shape[1] < classes:
+        raise UserError(f"{name}'s network gives {logits.shape[1]} logits, and labels reach to {classes - 1}")
+    return logits.shape[1], counter.get_total_flops() / 4  # a multiply-add is two operations; two images
+
+
+# -------------------------------------------------------------------- students
+
+
+def to_float(images: Tensor, device: torch.device) -> Tensor:
+    """Images as networks see them: uint8 as float32 in [0, 1], others as float32."""
+    images = images.to(device)
+    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
+
+
+def minibatches(size: int, batch_size: int, seed: int, epoch: int, device: torch.device) -> list[Tensor]:
+    """One epoch's minibatches, on the device. One example left over is left out: batch normalisation refuses it."""
+    batches = torch.cat(list(epoch_batches(size, batch_size, seed, epoch))).to(device).split(batch_size)
+    return list(batches[:-1] if len(batches) > 1 and batch_size > 1 == len(batches[-1]) else batches)
+
+
+@torch.inference_mode()
+def classifier_logits(model: nn.Module, images: Tensor, device: torch.device, size: int = 2_000) -> Tensor:
+    """Logits float32 (N, C), in eval mode."""
+    model.eval()
+    return torch.cat([model(to_float(chunk, device)).float() for chunk in images.split(size)])
+
+
+def distil_students(
+    make_student: Factory,
+    images: Tensor,
+    labels: Tensor,
+    logits: Tensor,
+    *,
+    temperature: float,
+    alphas: Sequence[float],
+    epochs: int,
+    batch_size: int,
+    optimizer: str,
+    learning_rate: float,
+    seed: int,
+    looked_at: Sequence[Tensor],
+    scale_by_t2: bool = False,
+    stacked: bool | None = None,
+) -> tuple[list[Tensor], Tensor]:
+    """Distil E students of one kind that learn from the same images and differ in the response alone.
+
+    They have the same first weights, minibatches and dropout masks.
+
+    Parameters
+    ----------
+    make_student : callable
+        Returns a new network.
+    images : Tensor (N, …), labels : Tensor (N,), logits : Tensor (E, N, C)
+        The transfer set, and each member's teacher on it.
+    alphas : sequence of E floats
+        Weights of the soft term.
+    looked_at : sequence of Tensor
+        Sets of images to classify at the end.
+    stacked : bool, optional
+        Whether weights are stacked and members trained at once, or one after another; by default as `is_stacked` says.
+
+    Returns
+    -------
+    predicted : list of Tensor (E, M), int64, on the CPU
+        A student's class for each image, for each of `looked_at`.
+    losses : Tensor (E,)
+        Mean training loss of the last epoch; not finite if a student diverged.
+    """
+    device, members = images.device, len(logits)
+    if stacked is None:
+        stacked = is_stacked(make_student, images[:batch_size], device)
+
+    def together(chosen: slice) -> tuple[list[Tensor], Tensor]:
+        """Distil some members at once, or half as many where memory does not suffice."""
+        size = chosen.stop - chosen.start
+        group = _Stack(make_student, seed, size, device) if stacked else _One(make_student, seed, device)
+        update = make_optimizer(group.parameters, optimizer, learning_rate)
+        teacher, y = logits[chosen].to(device), labels.to(device)
+        alpha = torch.tensor(alphas[chosen], device=device)[:, None]
+        for epoch in range(1, epochs + 1):
+            torch.manual_seed(seed_for("dropout", seed, epoch))
+            total, count = torch.zeros(size, device=device), 0
+            for batch in minibatches(len(y), batch_size, seed, epoch, device):
+                each = distillation_losses(
+                    group(to_float(images[batch], device)),
+                    teacher[:, batch],
+                    y[batch].expand(size, -1),
+                    temperature=temperature,
+                    alpha=alpha,
+                    scale_by_t2=scale_by_t2,
+                ).sum(1)
+                update.zero_grad()
+                (each.sum() / len(batch)).backward()  # a sum over members: each member's gradient is then its own
+                update.step()
+                total, count = total + each.detach(), count + len(batch)
+        return [group.classify(x) for x in looked_at], (total / count).cpu()
+
+    waiting, found = [slice(n, n + 1) for n in range(members)] if not stacked else [slice(0, members)], []
+    while waiting:
+        chosen = waiting.pop(0)
+        try:
+            found.append(together(chosen))
+        except torch.OutOfMemoryError:
+            if chosen.stop - chosen.start == 1:
+                raise
+            middle = (chosen.start + chosen.stop) // 2
+            waiting = [slice(chosen.start, middle), slice(middle, chosen.stop), *waiting]
+        if waiting and device.type == "cuda":
+            torch.cuda.empty_cache()
+    predicted, losses = zip(*found, strict=True)
+    return [torch.cat(of) for of in zip(*predicted, strict=True)], torch.cat(losses)
+
+
+class _One:
+    """One student, as a group of one: logits (1, N, C)."""
+
+    def __init__(self, make_student: Factory, seed: int, device: torch.device):
+        self.parameters = self.model = build(make_student, seed, device)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.model.train()
+        return self.model(x)[None]
+
+    def classify(self, images: Tensor) -> Tensor:
+        return classifier_logits(self.model, images, images.device).argmax(1).cpu()[None]
+
+
+class _Stack:
+    """E copies of one network, with weights and buffers (batch normalisation's) of their own: logits (E, N, C).
+
+    Dropout draws one mask for all members, as one network would: so a stack trains as one network after another does.
+    """
+
+    def __init__(self, make_student: Factory, seed: int, size: int, device: torch.device):
+        self.model = build(make_student, seed, device)
+        stack = lambda t: t.detach().expand(size, *t.shape).clone()
+        self.state = {name: stack(b) for name, b in self.model.named_buffers()}
+        # Frozen weights stay as they are, and are the same for all.
+        trained = {name: nn.Parameter(stack(p)) for name, p in self.model.named_parameters() if p.requires_grad}
+        self.parameters = nn.ParameterList(trained.values())
+        self.state |= trained
+        self.forward = torch.vmap(
+            lambda state, x: functional_call(self.model, state, (x,)), in_dims=(0, None), randomness="same"
+        )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.model.train()
+        return self.forward(self.state, x)
+
+    @torch.no_grad()
+    def classify(self, images: Tensor) -> Tensor:
+        self.model.eval()
+        few = max(1, 8_000 // len(self.parameters[0]))  # images at a time: activations are E times as many
+        chunks = [self.forward(self.state, to_float(chunk, images.device)).argmax(2) for chunk in images.split(few)]
+        return torch.cat(chunks, 1).cpu()
+
+
+def is_stacked(make_student: Factory, images: Tensor, device: torch.device) -> bool:
+    """Whether students are better trained as a stack: always on a GPU, on a CPU if small, if the network allows it.
+
+    Some networks cannot be run under vmap (recurrent layers, control flow that depends on values). What a stack of two
+    computes is compared with what each computes alone, so that none can be wrong in silence.
+    """
+    x = to_float(images, device)
+    try:
+        with torch.no_grad():
+            if device.type == "cpu":
+                with FlopCounterMode(display=False) as counter:
+                    build(make_student, 0, device).eval()(x)
+                if counter.get_total_flops() / 2 > STACK_ON_CPU:
+                    return False
+            stack = _Stack(make_student, 0, 2, device)
+            for weight in stack.parameters:
+                weight[1] *= 0.5
+            stack(x)  # in training mode, where buffers change
+            stack.model.eval()
+            both = stack.forward(stack.state, x)
+            for n in range(2):
+                own = {name: t[n] for name, t in stack.state.items()}
+                alone = functional_call(stack.model, own, (x,))
+                if not bool((alone - both[n]).abs().max() <= 0.01 * alone.abs().max()):  # TF32 rounds to a thousandth
+                    return False
+        return True
+    except Exception:  # noqa: BLE001 - whatever vmap refuses: the plain loop takes any network
+        return False

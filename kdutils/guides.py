@@ -1,0 +1,142 @@
+"""Is entropy a usable guide? What a response shows before any student learns from it, against what students learn.
+
+Everything is compared *within* one data set and temperature. Pooled over them, a guide may seem good because data sets
+and temperatures differ, which is no help to someone who has one data set and must choose a teacher.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from kdutils.errors import UserError
+
+#: What can be known of a teacher without a student: records "response", on validation images.
+GUIDES = ("entropy", "accuracy", "row", "column", "row_normalised", "column_normalised")
+WITHIN = ("profile", "dataset", "temperature")
+TEACHER = ["profile", "dataset", "training", "teacher", "seed", "temperature"]
+FEWEST_RUNS = 6  # below it a bootstrap over runs says nothing
+FEWEST_TEACHERS = 4  # that differ in more than the seed: fewer have no order to speak of
+
+
+def teachers(response: pd.DataFrame, baseline: pd.DataFrame, missing_class: pd.DataFrame) -> pd.DataFrame:
+    """One row for each recorded teacher, seed and temperature: `GUIDES`, and what students learn from it.
+
+    Parameters
+    ----------
+    response, baseline : DataFrame
+        Records of these names.
+    missing_class : DataFrame
+        Records "missing_class", and those of "variations" whose teachers were varied. A run may stand there twice.
+
+    Returns
+    -------
+    DataFrame
+        The columns `TEACHER`, `run` (of the teacher; all its epochs share it), `GUIDES` (validation images), and
+        `single_layer` (test accuracy of the single-layer student), `missing` (accuracy on the class that a student
+        never saw, mean over all classes) and `general` (those students' accuracy on all classes): fractions, NaN where
+        not recorded. Teachers without any are left out.
+    """
+    shown = response[response["split"] == "validation"].drop_duplicates(TEACHER).set_index(TEACHER)[["run", *GUIDES]]
+    found = [baseline.drop_duplicates(TEACHER).set_index(TEACHER)["accuracy"].rename("single_layer")]
+    lacking = missing_class.dropna(subset="missing_class").drop_duplicates([*TEACHER, "missing_class"])
+    classes = lacking["missing_class"].nunique()
+    lacking = lacking.groupby(TEACHER)[["accuracy_missing", "accuracy"]]
+    found.append(lacking.mean().set_axis(["missing", "general"], axis=1)[lacking.size() == classes])
+    joined = shown.join(found, how="left").dropna(subset=["single_layer", "missing"], how="all")
+    return joined.reset_index()
+
+
+def rank_correlations(
+    table: pd.DataFrame,
+    outcome: str,
+    guides: tuple[str, ...] = GUIDES,
+    *,
+    within: tuple[str, ...] = WITHIN,
+    cluster: str = "run",
+    draws: int = 1000,
+) -> pd.DataFrame:
+    """Spearman's rank correlation of each guide with an outcome, within each group, with a 95 % bootstrap interval.
+
+    The epochs of one training run are alike, so whole runs are drawn, with replacement; the seed is fixed.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As of `teachers`.
+    outcome : str
+        Its column; rows that lack it are left out.
+    guides : tuple of str
+        Columns to compare with it.
+    within : tuple of str
+        Columns whose values make a group.
+    cluster : str
+        The column that says which rows belong together.
+
+    Returns
+    -------
+    DataFrame
+        The columns `within`, `guide`, `correlation`, `low`, `high`, `teachers` (rows) and `runs` (clusters). The
+        interval is NaN below `FEWEST_RUNS` runs, and the correlation where the guide or the outcome is constant. Groups
+        of fewer than `FEWEST_TEACHERS` are left out.
+
+    Raises
+    ------
+    UserError
+        If a column is not there.
+    """
+    for column in (outcome, cluster, "training", "teacher", *guides, *within):
+        if column not in table:
+            raise UserError(f"no column {column!r}; there are: {', '.join(map(str, table))}")
+    rows = []
+    for names, of in table.dropna(subset=[outcome, *guides]).groupby(list(within), sort=False):
+        if of.groupby(["training", "teacher"]).ngroups < FEWEST_TEACHERS:
+            continue
+        values = of[[outcome, *guides]].to_numpy(float)
+        members = [np.flatnonzero(of[cluster] == run) for run in of[cluster].unique()]
+        found = _spearman(values)
+        again = np.full((1, len(guides)), np.nan)
+        if len(members) >= FEWEST_RUNS:
+            # The same draws whatever else is in the table.
+            drawn = np.random.default_rng(0).integers(len(members), size=(draws, len(members)))
+            again = np.array([_spearman(values[np.concatenate([members[m] for m in which])]) for which in drawn])
+        for n, guide in enumerate(guides):
+            known = again[~np.isnan(again[:, n]), n]
+            low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+            row = dict(zip(within, names, strict=True)) | {"guide": guide, "correlation": found[n]}
+            rows.append(row | {"low": low, "high": high, "teachers": len(of), "runs": len(members)})
+    return pd.DataFrame(rows, columns=[*within, "guide", "correlation", "low", "high", "teachers", "runs"])
+
+
+def _spearman(values: np.ndarray) -> np.ndarray:
+    """Rank correlation of the first column with each other; NaN with a constant one. Ties get their mean rank."""
+    ranks = rankdata(values, axis=0)
+    ranks = ranks - ranks.mean(axis=0)
+    size = np.sqrt((ranks**2).sum(axis=0))
+    with np.errstate(invalid="ignore"):
+        return (ranks[:, :1] * ranks[:, 1:]).sum(axis=0) / np.where(size == 0, np.nan, size)[1:] / (size[0] or np.nan)
+
+
+def choices(
+    table: pd.DataFrame, outcome: str, guides: tuple[str, ...] = GUIDES, *, within: tuple[str, ...] = WITHIN
+) -> pd.DataFrame:
+    """What one gets by following each guide: the outcome of the teacher that has most of it, mean over seeds.
+
+    Returns
+    -------
+    DataFrame
+        The columns `within`, `guide`, `chosen` (outcome of the teacher with the highest value of the guide), `average`
+        (over all teachers: choosing at random), `best` (of all teachers: not to be known beforehand), `teachers` and
+        `seeds`.
+    """
+    rows = []
+    for names, of in table.dropna(subset=[outcome, *guides]).groupby(list(within), sort=False):
+        if of.groupby(["training", "teacher"]).ngroups < FEWEST_TEACHERS:
+            continue
+        seeds = [seed for _, seed in of.groupby("seed")]
+        for guide in guides:
+            chosen = [seed.loc[seed[guide].idxmax(), outcome] for seed in seeds]
+            row = dict(zip(within, names, strict=True)) | {"guide": guide, "chosen": np.mean(chosen)}
+            row["average"] = np.mean([seed[outcome].mean() for seed in seeds])
+            row["best"] = np.mean([seed[outcome].max() for seed in seeds])
+            rows.append(row | {"teachers": len(of), "seeds": len(seeds)})
+    return pd.DataFrame(rows, columns=[*within, "guide", "chosen", "average", "best", "teachers", "seeds"])

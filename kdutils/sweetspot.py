@@ -1,0 +1,658 @@
+"""The sweet spot: the teacher's batch size and number of epochs from which a student learns most (section 5, Fig. 1 a).
+
+The paper leaves the search to its reader's hands. Here it is a function of any two networks and any labelled images:
+
+1. One teacher is trained for each batch size, all alike otherwise, at a *constant* learning rate: its first n epochs
+   are then the run of n epochs, and one run gives every epoch's response. With a decaying rate they would not be.
+2. Probes: students that learn for a short time, from few examples of each class, from each (batch size, epochs). All
+   that learn from the same examples are trained together, with the same first weights and minibatches, so that they
+   differ in the response alone.
+3. Successive halving: at a quarter and a half of the epochs, batch sizes in the worse half stop if their best probe is
+   behind the best of all beyond noise and they are not rising.
+4. Full distillations of the best few decide, on validation images; test images give the numbers that are reported.
+
+Two controls are distilled beside them at each stage: from hard labels alone (alpha = 0) and from a uniform response.
+At alpha = 0.99 a teacher may seem good because it is nearly silent, and no teacher may beat hard labels: the result
+says so.
+"""
+
+import itertools
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from scipy.special import ndtri, stdtrit
+from torch import Tensor, nn
+
+from kdutils import records
+from kdutils.custom import Factory, build, classifier_logits, distil_students, minibatches, split, to_float, try_network
+from kdutils.data import SPLITS
+from kdutils.errors import UserError
+from kdutils.protocols import SCHEMA, key, seed_for
+from kdutils.response import entropy, select_examples
+from kdutils.running import progress
+from kdutils.training import is_kept, make_optimizer, resolve_device
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Cell = tuple[str, int, int]  # "teacher", batch size, epochs; or a control
+HARD, UNIFORM = ("hard labels", 0, 0), ("uniform", 0, 0)
+CONTROLS = (HARD, UNIFORM)
+STAGES = {"probe": "probes", "full": "full distillations"}
+COSTS = ("example_passes", "forward_passes", "multiply_adds", "seconds")
+CELL_COLUMNS = [
+    *("response", "batch_size", "epochs", "teacher_accuracy", "entropy", "probe", "full", "test", "status"),
+    *("hard", "hard_low", "hard_high", "uniform", "uniform_low", "uniform_high"),
+]
+TABLE_COLUMNS = [
+    *("stage", "response", "batch_size", "epochs", "repeat", "unseen", "part"),
+    *("quality", "accuracy", "entropy", "loss"),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a search trains. The defaults follow the replication (see `kdutils.protocols`).
+
+    Parameters
+    ----------
+    scale_by_t2 : bool
+        Whether the soft term is multiplied by T², as Hinton et al. (2015) advise and the paper does not.
+    optimizer : str
+        "adam" or "sgd", of teachers and students.
+    teacher_rate, student_rate : float
+        Learning rates, constant.
+    student_batch, student_epochs : int
+        Of a full distillation; the batch size of a probe too.
+    probe_examples, probe_epochs : int
+        Of a probe: examples of each class (fewer where a class has fewer), and passes through them.
+    repeats : int
+        Students for each response, with seeds of their own. With one, noise is that of the images alone.
+    finalists : int
+        How many (batch size, epochs) are distilled in full, the best of each batch size first; 0: all that were probed.
+    unseen : tuple of int
+        Empty: a student's quality is its accuracy, which is what it is used for, and what a control can reach too. Else
+        classes that students are denied in turn, and quality is their accuracy on the class they never saw: the paper's
+        measure of what a response carries (section 4.1). No control learns it, so it cannot say whether the teacher was
+        worth having, and each response costs as many students as there are classes here.
+    halving : bool
+        Whether batch sizes that are clearly behind stop.
+    stacked : bool, optional
+        Whether students are trained as one stack; by default where that is faster and the network allows it.
+    """
+
+    scale_by_t2: bool = False
+    optimizer: str = "adam"
+    teacher_rate: float = 1e-3
+    student_rate: float = 1e-3
+    student_batch: int = 64
+    student_epochs: int = 5
+    probe_examples: int = 100
+    probe_epochs: int = 10
+    repeats: int = 3
+    finalists: int = 4
+    unseen: tuple[int, ...] = ()
+    halving: bool = True
+    stacked: bool | None = None
+
+
+@dataclass(frozen=True)
+class SweetSpot:
+    """What a search found.
+
+    Attributes
+    ----------
+    recommended : (int, int)
+        Batch size and epochs whose full distillation has the highest quality on validation images.
+    cells : DataFrame
+        A row for each (batch size, epochs), and one for each control (`response`; batch size and epochs 0):
+        `teacher_accuracy` and `entropy` (nats) of the teacher's response on validation images; `probe`, `full` and
+        `test`, mean qualities over repeats (probes and full distillations on validation images; full ones on test
+        images); `status`: "recommended", "within noise" of it, "behind", "probed" only, or "control"; and the
+        margins on test images over both controls in `hard`, `uniform`, with `_low` and `_high`, the ends of intervals
+        that hold for all rows at once (95 %, Bonferroni).
+    candidates : DataFrame
+        The rows of `cells` that cannot be told from the recommended one.
+    table : DataFrame
+        Everything measured, a row for each: `stage` ("teacher", "probe" or "full"), `response`, `batch_size`, `epochs`,
+        `repeat`, `unseen` (the class that was denied; -1: none), `part` of the images, `quality`, `accuracy`
+        (fractions), `entropy` (nats) and `loss` (mean training loss of the last epoch).
+    cost : DataFrame
+        By `stage`: `example_passes` (forward and backward, one example), `forward_passes` (to store or measure a
+        response, or to look at a student), `multiply_adds` and `seconds`.
+    stopped : dict
+        From batch size to why and when its training stopped early.
+    """
+
+    recommended: tuple[int, int]
+    cells: pd.DataFrame
+    table: pd.DataFrame
+    cost: pd.DataFrame
+    stopped: dict[int, str]
+    temperature: float
+    alpha: float
+    settings: Settings = field(default_factory=Settings)
+
+    @property
+    def candidates(self) -> pd.DataFrame:
+        return self.cells[self.cells["status"].isin(["recommended", "within noise"])].reset_index(drop=True)
+
+    @property
+    def beats_hard_labels(self) -> bool:
+        """Whether some fully distilled (batch size, epochs) beats hard labels alone beyond noise, on test images."""
+        return bool((self.cells["hard_low"] > 0).any())
+
+    @property
+    def beats_uniform(self) -> bool:
+        """Whether some fully distilled (batch size, epochs) beats the uniform response beyond noise, on test images."""
+        return bool((self.cells["uniform_low"] > 0).any())
+
+    def summary(self) -> str:
+        """What was found, in a few sentences of Markdown."""
+        return summary(self.cells, unseen=bool(self.settings.unseen))
+
+    def plot(self) -> "Figure":
+        """Figure 1 (a), measured: see `kdutils.plots.sweet_spot_map`."""
+        from kdutils import plots  # matplotlib only where something is drawn
+
+        return plots.sweet_spot_map(self.cells)
+
+
+def summary(cells: pd.DataFrame, unseen: bool = False) -> str:
+    """What a search's `cells` say, in a few sentences of Markdown; the numbers are percentages of test images."""
+    by = cells.set_index("response")
+    best = cells[cells["status"] == "recommended"].iloc[0]
+    what = "accuracy on classes they never saw" if unseen else "accuracy"
+    others = int((cells["status"] == "within noise").sum())
+    margin = lambda row, of: (
+        f"{100 * row[of]:+.2f} points [{100 * row[f'{of}_low']:+.2f}, {100 * row[f'{of}_high']:+.2f}]"
+    )
+    length = f"{best['epochs']} epoch" + "s" * int(best["epochs"] > 1)
+    percent = lambda fraction: f"{100 * fraction:.2f} %"
+    controls = [percent(by.loc[name, "test"]) for name in ("hard labels", "uniform")]
+    parts = [f"**Batch size {best['batch_size']}, {length}**: its students' {what} is {percent(best['test'])}"]
+    parts[0] += f" (hard labels alone: {controls[0]}; uniform response: {controls[1]})."
+    if others:
+        parts.append(f"{others} other{'s' * (others > 1)} cannot be told from it.")
+    ahead = cells[cells["hard_low"] > 0]
+    if len(ahead):
+        top = ahead.loc[ahead["hard"].idxmax()]
+        parts.append(
+            f"{len(ahead)} of {cells['hard'].count()} beat hard labels alone beyond noise, by at most "
+            f"{margin(top, 'hard')} ({top['batch_size']} × {top['epochs']})."
+        )
+    else:
+        parts.append(
+            "**No (batch size, epochs) that was distilled in full beats hard labels alone beyond noise** (the "
+            f"recommended one: {margin(best, 'hard')}): nothing shows that the student gains from a teacher."
+        )
+    if not (cells["uniform_low"] > 0).any():
+        either = "" if len(ahead) else " either"
+        parts.append(
+            f"None beats the uniform response{either} (the recommended one: {margin(best, 'uniform')}): what looks like a "
+            "sweet spot may be the teacher falling silent."
+        )
+    return " ".join(parts)
+
+
+def search(
+    make_teacher: Factory,
+    make_student: Factory,
+    data: object,
+    *,
+    batch_sizes: Sequence[int],
+    max_epochs: int,
+    temperature: float,
+    alpha: float,
+    budget: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    settings: Settings | None = None,
+) -> SweetSpot:
+    """Find the teacher's batch size and number of epochs from which the student learns most.
+
+    Parameters
+    ----------
+    make_teacher, make_student : callable
+        Each returns a new, freshly initialised network from images (N, …) to logits (N, C), the same C for both.
+    data : (images, labels), ImageSet, dataset, or a mapping of "train" and optionally "validation" and "test" to these
+        Images: uint8, seen by the networks as float in [0, 1], or float, seen as they are. Labels: integers below C. A
+        dataset is indexed and gives (image, label), as torchvision's do; it is read once, so it must not augment. Parts
+        that are not given are 15 % of each class of "train", a choice that does not depend on `seed`.
+    batch_sizes : sequence of int
+        Of the teacher.
+    max_epochs : int
+        Of the teacher. Every epoch is measured; up to the tenth each, then every fifth, and the last, is probed.
+    temperature, alpha : float
+        Of the distillation (Eq. 4).
+    budget : float, optional
+        The most example-passes (forward and backward, one example) of teachers and students together. Teachers then get
+        fewer epochs, and fewer finalists are distilled in full.
+    seed : int
+        Of initial weights, orders of examples, dropout and the probes' examples.
+    device : str
+        "auto", "cpu", "cuda", ….
+    settings : Settings, optional
+
+    Returns
+    -------
+    SweetSpot
+
+    Raises
+    ------
+    UserError
+        Before training, if something does not fit.
+    FloatingPointError
+        If the teacher diverged at every batch size.
+    """
+    settings = settings or Settings()
+    where = resolve_device(device)
+    _check_numbers(batch_sizes, max_epochs, temperature, alpha, budget, seed, settings)
+    parts = split(data)
+    _check_data(parts, batch_sizes, settings)
+    cuda = [torch.cuda.current_device() if where.index is None else where.index] if where.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):  # the caller's random numbers go on as if nothing had been
+        under_way = _Search(make_teacher, make_student, parts, temperature, alpha, budget, seed, where, settings)
+        return under_way.run([int(b) for b in dict.fromkeys(batch_sizes)], max_epochs)
+
+
+# -------------------------------------------------------------------- what is checked before anything is trained
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise UserError(f"{name} must be a whole number of at least {least}; got {value!r}")
+
+
+def _check_numbers(batch_sizes, max_epochs, temperature, alpha, budget, seed, settings: Settings) -> None:
+    if isinstance(batch_sizes, str) or not isinstance(batch_sizes, Sequence) or not len(batch_sizes):
+        raise UserError(f"batch_sizes must be a list of whole numbers; got {batch_sizes!r}")
+    for size in batch_sizes:
+        _whole("a batch size", size, 1)
+    _whole("max_epochs", max_epochs, 1)
+    _whole("seed", seed, 0)
+    for name in ("student_batch", "student_epochs", "probe_examples", "probe_epochs", "repeats"):
+        _whole(name, getattr(settings, name), 1)
+    _whole("finalists", settings.finalists, 0)
+    if not isinstance(temperature, Real) or not 0 < temperature < float("inf"):
+        raise UserError(f"temperature must be a number in (0, inf); got {temperature!r}")
+    if not isinstance(alpha, Real) or not 0 < alpha <= 1:
+        raise UserError(f"alpha must be a number in (0, 1], the soft term's weight; got {alpha!r}")
+    if budget is not None and (not isinstance(budget, Real) or not budget > 0):
+        raise UserError(f"budget must be a positive number of example-passes; got {budget!r}")
+
+
+def _check_data(parts: dict, batch_sizes: Sequence[int], settings: Settings) -> None:
+    labels = parts["train"][1]
+    classes = labels.unique()
+    if len(classes) < 2:
+        raise UserError(f"the data have {len(classes)} class; distillation needs at least 2")
+    if classes[0] < 0:
+        raise UserError(f"labels must not be negative; got {int(classes[0])}")
+    largest = max(batch_sizes)
+    if largest > len(labels):
+        raise UserError(f"batch size {largest} is above the {len(labels)} training images")
+    for name in SPLITS[1:]:
+        if not len(parts[name][1]) or not torch.isin(parts[name][1], classes).all():
+            raise UserError(f"the {name} images are none, or of classes that the training images lack")
+    for c in settings.unseen:
+        if len(classes) < 3 or not all((part[1] == c).any() for part in parts.values()):
+            raise UserError(f"unseen class {c!r} must be one of at least 3 classes and have images in every part")
+
+
+# -------------------------------------------------------------------- the search
+
+
+@dataclass
+class _Teacher:
+    """A teacher in training: one batch size."""
+
+    batch_size: int
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    epochs: int = 0
+    responses: dict[int, Tensor] = field(default_factory=dict)  # by epoch: logits float16 (N, C), on the CPU
+    stopped: str = ""
+
+
+class _Search:
+    """One search under way: the data on the device, what was measured, and what it cost."""
+
+    def __init__(self, make_teacher, make_student, parts, temperature, alpha, budget, seed, device, settings):
+        self.make_teacher, self.make_student, self.device, self.settings = make_teacher, make_student, device, settings
+        self.temperature, self.alpha, self.seed, self.budget = float(temperature), float(alpha), seed, budget
+        self.labels = {name: labels for name, (_, labels) in parts.items()}  # on the CPU
+        self.images = {name: images.to(device) for name, (images, _) in parts.items()}
+        labels = self.labels["train"]
+        few = min(settings.probe_examples, int(labels.unique(return_counts=True)[1].min()))
+        self.transfer = {  # the examples that students of a stage learn from
+            "probe": select_examples(None, labels, few, selection="random", seed=seed_for("probe", seed)),
+            "full": torch.arange(len(labels)),
+        }
+        self.epochs = {"probe": settings.probe_epochs, "full": settings.student_epochs}
+        self.rows: list[dict] = []
+        self.correct: dict[tuple[str, str], dict[Cell, list[Tensor]]] = {}  # by stage and part: (N,) a repeat
+        self.costs: dict[str, dict[str, float]] = {}
+
+    # -------------------------------------------------- what things cost, in example-passes
+
+    def unseen(self) -> tuple[int, ...]:
+        return self.settings.unseen or (-1,)
+
+    def price(self, stage: str) -> int:
+        """Example-passes of one response's students."""
+        labels = self.labels["train"][self.transfer[stage]]
+        kept = sum(int((labels != c).sum()) for c in self.unseen())
+        return kept * self.epochs[stage] * self.settings.repeats
+
+    def rung_price(self, alive: list[_Teacher], done: int, until: int) -> int:
+        """Example-passes of these teachers' next epochs and their probes."""
+        epochs, probes = until - done, len(_probed(done + 1, until))
+        return len(alive) * (epochs * len(self.labels["train"]) + probes * self.price("probe"))
+
+    @property
+    def spent(self) -> int:
+        return int(sum(cost["example_passes"] for cost in self.costs.values()))
+
+    def left(self) -> float:
+        return float("inf") if self.budget is None else self.budget - self.spent
+
+    def affordable(self, stage: str, beside: int = 0) -> int:
+        """How many responses' students are within the budget, beside other example-passes."""
+        return sys.maxsize if self.budget is None else int((self.left() - beside) // self.price(stage))
+
+    def charge(self, stage: str, seconds: float, passes: int, forward: int, multiply_adds: float) -> None:
+        cost = self.costs.setdefault(stage, dict.fromkeys(COSTS, 0))
+        # A backward pass counts as two forward ones.
+        values = (passes, forward, multiply_adds * (3 * passes + forward), seconds)
+        for name, value in zip(COSTS, values, strict=True):
+            cost[name] += value
+        self.bar.update(passes)
+
+    # -------------------------------------------------- the course of a search
+
+    def run(self, batch_sizes: list[int], max_epochs: int) -> SweetSpot:
+        size, settings = len(self.labels["train"]), self.settings
+        classes = int(max(labels.max() for labels in self.labels.values())) + 1
+        look = lambda factory, name, batch: try_network(
+            factory, name, self.images["train"], batch, classes, self.device
+        )
+        width, self.teacher_madds = look(self.make_teacher, "make_teacher", min(batch_sizes))
+        other, self.student_madds = look(self.make_student, "make_student", settings.student_batch)
+        if width != other:
+            raise UserError(f"the networks' outputs differ in width: teacher {width}, student {other}")
+        self.width = width
+        least = len(batch_sizes) * (size + self.price("probe")) + 2 * self.price("probe") + 3 * self.price("full")
+        if self.left() < least:
+            raise UserError(
+                f"budget {self.budget:,.0f} is too small: one epoch and one probe at each of {len(batch_sizes)} batch "
+                f"sizes, one full distillation and the controls take {least:,} example-passes"
+            )
+        finalists = settings.finalists or len(batch_sizes) * max_epochs
+        # What is kept back for the end: as many finalists as the budget allows beside one epoch of each teacher; of
+        # "all" but one, or nothing would be left to find out which they are.
+        reserve = (2 + min(settings.finalists or 1, 1 + self.affordable("full", least))) * self.price("full")
+        probes = len(batch_sizes) * len(_probed(1, max_epochs))
+        whole = len(batch_sizes) * max_epochs * size + (2 + probes) * self.price("probe")
+        whole += (2 + min(finalists, probes)) * self.price("full")
+        whole = min(whole, self.budget or whole)
+        with progress(total=whole, desc="sweet spot", unit="example", unit_scale=True) as self.bar:
+            teachers = [self.new_teacher(b) for b in batch_sizes]
+            self.distil("probe", {c: None for c in CONTROLS})
+            cells = self.explore(teachers, max_epochs, reserve)
+            chosen = self.choose(cells, min(finalists, self.affordable("full") - len(CONTROLS)))
+            logits = {(name, b, e): t.responses[e] for t in teachers for name, b, e in chosen if b == t.batch_size}
+            self.distil("full", {c: None for c in CONTROLS} | {c: logits[c] for c in chosen})
+        return self.result(teachers)
+
+    def new_teacher(self, batch_size: int) -> _Teacher:
+        model = build(self.make_teacher, seed_for("teacher", self.seed), self.device)
+        return _Teacher(batch_size, model, make_optimizer(model, self.settings.optimizer, self.settings.teacher_rate))
+
+    def explore(self, teachers: list[_Teacher], max_epochs: int, reserve: float) -> list[Cell]:
+        """Train and probe, rung by rung, and return the cells that were probed."""
+        cells, done = [], 0
+        for rung in sorted({-(-max_epochs // 4), -(-max_epochs // 2), max_epochs}):
+            alive = [t for t in teachers if not t.stopped]
+            affordable = (
+                e for e in range(done + 1, rung + 1) if self.rung_price(alive, done, e) <= self.left() - reserve
+            )
+            until = max(affordable, default=done)
+            if not alive or until == done:
+                break
+            for teacher in alive:
+                self.train(teacher, until, _probed(done + 1, until))
+            new = {("teacher", t.batch_size, e): r for t in alive for e, r in t.responses.items() if e > done}
+            if new:
+                self.distil("probe", new)
+            before, done = cells, until
+            cells = cells + list(new)
+            if until < rung:  # the budget's end
+                break
+            if self.settings.halving and rung < max_epochs:
+                self.halve([t for t in alive if not t.stopped], before, cells)
+        for teacher in teachers:
+            if not teacher.stopped and done < max_epochs:
+                teacher.stopped = f"after epoch {done}: the budget's end"
+        if not cells:
+            raise FloatingPointError("the teacher diverged at every batch size; try a lower teacher_rate")
+        return cells
+
+    def train(self, teacher: _Teacher, until: int, probed: list[int]) -> None:
+        """Train one teacher on to an epoch, measuring each and keeping the response of those that are probed."""
+        images, labels = self.images["train"], self.labels["train"].to(self.device)
+        for epoch in range(teacher.epochs + 1, until + 1):
+            start = time.perf_counter()
+            teacher.model.train()
+            torch.manual_seed(seed_for("teacher", self.seed, epoch))
+            total = torch.zeros((), device=self.device)
+            batches = minibatches(len(labels), teacher.batch_size, seed_for("teacher", self.seed), epoch, self.device)
+            for batch in batches:
+                loss = F.cross_entropy(teacher.model(to_float(images[batch], self.device)), labels[batch])
+                teacher.optimizer.zero_grad()
+                loss.backward()
+                teacher.optimizer.step()
+                total += loss.detach() * len(batch)
+            parts = ["validation", "train"] if epoch in probed else ["validation"]
+            logits = {part: classifier_logits(teacher.model, self.images[part], self.device).cpu() for part in parts}
+            passes = sum(map(len, batches))
+            looks = sum(map(len, logits.values()))
+            self.charge("teachers", time.perf_counter() - start, passes, looks, self.teacher_madds)
+            loss = float(total) / passes
+            half = logits["train"].half() if epoch in probed else torch.zeros(1)
+            if not np.isfinite(loss) or not all(bool(x.isfinite().all()) for x in (half, logits["validation"])):
+                teacher.stopped = f"in epoch {epoch}: diverged"
+                return
+            teacher.epochs = epoch
+            if epoch in probed:
+                teacher.responses[epoch] = half
+            accuracy = (logits["validation"].argmax(1) == self.labels["validation"]).double().mean()
+            mean = entropy(logits["validation"], self.temperature).mean()
+            where = ("teacher", "teacher", teacher.batch_size, epoch, 0, -1, "validation")
+            self.rows.append((*where, np.nan, float(accuracy), float(mean), loss))
+
+    def distil(self, stage: str, responses: dict[Cell, Tensor | None]) -> None:
+        """Students of a stage for each response (logits (N, C) on the training images; None: a control)."""
+        settings, cells = self.settings, list(responses)
+        names = ("validation", "test") if stage == "full" else ("validation",)
+        alphas = [0.0 if c == HARD else self.alpha for c in cells]
+        for repeat, unseen in itertools.product(range(settings.repeats), self.unseen()):
+            start = time.perf_counter()
+            chosen = self.transfer[stage]
+            chosen = chosen[self.labels["train"][chosen] != unseen]
+            silent = torch.zeros(len(chosen), self.width)
+            logits = torch.stack([silent if r is None else r[chosen].float() for r in responses.values()])
+            predicted, losses = distil_students(
+                self.make_student,
+                self.images["train"][chosen.to(self.device)],
+                self.labels["train"][chosen],
+                logits,
+                temperature=self.temperature,
+                scale_by_t2=settings.scale_by_t2,
+                alphas=alphas,
+                epochs=self.epochs[stage],
+                batch_size=min(settings.student_batch, len(chosen)),
+                optimizer=settings.optimizer,
+                learning_rate=settings.student_rate,
+                seed=seed_for("student", self.seed, repeat),
+                looked_at=[self.images[name] for name in names],
+                stacked=settings.stacked,
+            )
+            passes = len(cells) * len(chosen) * self.epochs[stage]
+            looks = len(cells) * sum(len(self.labels[name]) for name in names)
+            seconds = time.perf_counter() - start
+            self.charge(STAGES[stage], seconds, passes, looks, self.student_madds)
+            for name, classes in zip(names, predicted, strict=True):
+                right = classes == self.labels[name]
+                of = self.labels[name] == unseen if unseen >= 0 else torch.ones_like(right[0])
+                kept = self.correct.setdefault((stage, name), {})
+                for cell, each, loss in zip(cells, right, losses.tolist(), strict=True):
+                    if unseen == self.unseen()[0]:
+                        kept.setdefault(cell, []).append(each[of])
+                    else:  # another class of the same repeat
+                        kept[cell][-1] = torch.cat([kept[cell][-1], each[of]])
+                    quality, accuracy = float(each[of].double().mean()), float(each.double().mean())
+                    self.rows.append((stage, *cell, repeat, unseen, name, quality, accuracy, np.nan, loss))
+
+    def halve(self, alive: list[_Teacher], before: list[Cell], cells: list[Cell]) -> None:
+        """Stop batch sizes of the worse half whose best probe is clearly behind, and which are not clearly rising."""
+        probes = self.compare("probe", "validation")
+        mine = {t.batch_size: [c for c in cells if c[1] == t.batch_size] for t in alive}
+        best = {b: max(of, key=probes.mean) for b, of in mine.items()}
+        order = sorted(alive, key=lambda t: -probes.mean(best[t.batch_size]))
+        for teacher in order[-(-len(order) // 2) :]:
+            leader, of = best[order[0].batch_size], mine[teacher.batch_size]
+            gap, noise = probes.difference(leader, best[teacher.batch_size])
+            # Since the rung before, or in the first one since its first epoch.
+            rise, unsure = probes.difference(of[-1], next((c for c in reversed(of) if c in before), of[0]))
+            if gap > noise and not rise > unsure:
+                teacher.stopped = f"after epoch {teacher.epochs}: its best probe is {100 * gap:.1f} points behind"
+
+    def choose(self, cells: list[Cell], most: int) -> list[Cell]:
+        """The cells to distil in full: the best probe of each batch size first, then the next best."""
+        probes, seen = self.compare("probe", "validation"), {}
+        order = []
+        for cell in sorted(cells, key=lambda c: (-probes.mean(c), c[2], c[1])):
+            seen[cell[1]] = seen.get(cell[1], 0) + 1
+            order.append((seen[cell[1]] > 1, cell))
+        return [cell for _, cell in sorted(order, key=lambda pair: pair[0])][:most]
+
+    def compare(self, stage: str, part: str) -> "Comparison":
+        of = self.correct[stage, part]
+        return Comparison(list(of), np.stack([torch.stack(rows).numpy() for rows in of.values()]))
+
+    def result(self, teachers: list[_Teacher]) -> SweetSpot:
+        table = pd.DataFrame(self.rows, columns=TABLE_COLUMNS)
+        probes, full = self.compare("probe", "validation"), self.compare("full", "validation")
+        test = self.compare("full", "test")
+        finalists = [c for c in full.cells if c not in CONTROLS]
+        best = min(finalists, key=lambda c: (-full.mean(c), c[2], c[1]))
+        taught = table[table["stage"] == "teacher"].set_index(["batch_size", "epochs"])
+        rows = []
+        for cell in probes.cells:
+            row = dict(zip(CELL_COLUMNS, cell, strict=False)) | {"status": "control"}
+            if cell not in CONTROLS:
+                measured = taught.loc[cell[1:]]
+                row |= {"teacher_accuracy": measured["accuracy"], "entropy": measured["entropy"], "status": "probed"}
+            row["probe"] = probes.mean(cell)
+            if cell in full.cells:
+                row |= {"full": full.mean(cell), "test": test.mean(cell)}
+            if cell in finalists:
+                gap, noise = full.difference(best, cell)
+                row["status"] = "recommended" if cell == best else "within noise" if gap <= noise else "behind"
+                for name, control in (("hard", HARD), ("uniform", UNIFORM)):
+                    margin, noise = test.difference(cell, control, 1 - 0.05 / len(finalists))
+                    row |= {name: margin, f"{name}_low": margin - noise, f"{name}_high": margin + noise}
+            rows.append(row)
+        cells = pd.DataFrame(rows, columns=CELL_COLUMNS).sort_values(CELL_COLUMNS[:3], ignore_index=True)
+        cost = pd.DataFrame([{"stage": stage, **values} for stage, values in self.costs.items()])
+        cost = cost.astype(dict.fromkeys(COSTS[:2], "int64"))
+        stopped = {t.batch_size: t.stopped for t in teachers if t.stopped}
+        return SweetSpot(best[1:], cells, table, cost, stopped, self.temperature, self.alpha, self.settings)
+
+
+def _probed(first: int, last: int) -> list[int]:
+    """The epochs from `first` to `last` that are probed."""
+    return [e for e in range(first, last + 1) if is_kept(e) or e == last]
+
+
+class Comparison:
+    """Students' qualities, and how far two may differ by chance.
+
+    Parameters
+    ----------
+    cells : list
+        What was compared, K of them.
+    correct : bool array (K, repeats, N)
+        Whether each image was classified rightly. Repeat r has the same seed, and image n is the same, in every cell:
+        both pair the comparisons.
+    """
+
+    def __init__(self, cells: list[Cell], correct: np.ndarray):
+        self.cells, self.index = cells, {c: n for n, c in enumerate(cells)}
+        self.images = correct.mean(1)  # (K, N)
+        self.means = self.images.mean(1)  # (K,)
+        quality = correct.mean(2)  # (K, R)
+        self.repeats = quality.shape[1]
+        # What a student's seed changes beyond what it changes for all cells alike.
+        residual = quality - quality.mean(1, keepdims=True) - quality.mean(0) + quality.mean()
+        self.freedom = (len(cells) - 1) * (self.repeats - 1)
+        self.seeds = (residual**2).sum() / self.freedom if self.freedom else 0.0
+
+    def mean(self, cell: Cell) -> float:
+        return float(self.means[self.index[cell]])
+
+    def difference(self, one: Cell, other: Cell, level: float = 0.95) -> tuple[float, float]:
+        """Quality of one cell less the other's, and the half width of its interval.
+
+        Two kinds of chance are added: which images there are (the paired difference's standard error), and the
+        students' seeds (the interaction of cell and repeat, pooled over all cells). The teacher's own seed is not in
+        it: there is one run for each batch size.
+        """
+        gap = self.images[self.index[one]] - self.images[self.index[other]]
+        of_images = gap.var(ddof=1) / len(gap) if len(gap) > 1 else 0.0
+        tail = (1 + level) / 2
+        quantile = stdtrit(self.freedom, tail) if self.freedom else ndtri(tail)
+        return float(gap.mean()), float(quantile * np.sqrt(of_images + 2 * self.seeds / self.repeats))
+
+
+# -------------------------------------------------------------------- records
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchProtocol:
+    """A search on a data set and two networks of Table 7, as it is recorded."""
+
+    dataset: str
+    data: str  # SHA-256 of the decoded data set
+    teacher: str
+    student: str
+    train_size: int | None  # training images, stratified; None: all
+    eval_size: int | None  # validation and test images, likewise
+    batch_sizes: tuple[int, ...]
+    max_epochs: int
+    temperature: float
+    alpha: float
+    budget: float | None
+    seed: int
+    settings: dict  # of `Settings`, but for the back end
+    schema: int = SCHEMA
+
+
+def record(found: SweetSpot, protocol: SearchProtocol, images: int, device: torch.device, results: str = "") -> None:
+    """Record a search that learnt from so many training images: "sweetspot", "sweetspot_cost" and its run."""
+    shared = {
+        name: getattr(protocol, name) for name in ("dataset", "teacher", "student", "temperature", "alpha", "seed")
+    }
+    shared |= {"unseen": len(found.settings.unseen), "train_size": images, "run": key(protocol)}
+    records.add("sweetspot", (found.cells.assign(**shared)).to_dict("records"), results)
+    records.add("sweetspot_cost", (found.cost.assign(**shared)).to_dict("records"), results)
+    records.add_runs([(protocol, protocol.max_epochs, float(found.cost["seconds"].sum()))], device, results)
