@@ -1171,6 +1171,18 @@ def systems_table(table: pd.DataFrame, systems: dict[str, str], caption: str, na
     return Table(pd.DataFrame(rows), caption, name)
 
 
+def planned_table(planned: pd.DataFrame, caption: str, name: str) -> Table:
+    """Systems by data sets: multiply-adds of all training, and over those of Eq. 4 (`related.planned`)."""
+    rows = []
+    for system, of in planned.groupby("system", sort=False):
+        cells = {"system": f"**{system}**" if system == "sweet spot" else system}
+        for row in of.itertuples():
+            whole = (row.teacher_multiply_adds + row.student_multiply_adds) / 1e12
+            cells[_title(of[of["dataset"] == row.dataset])] = f"{whole:.3g} T, {row.cost:.2f}×"
+        rows.append(cells)
+    return Table(pd.DataFrame(rows), caption, name)
+
+
 def tutorial_table(compared: pd.DataFrame, caption: str, name: str) -> Table:
     """PyTorch's tutorial beside ours (`tutorial.compared`), in percent and points."""
     rows = []

@@ -31,6 +31,7 @@ from kdutils.protocols import (
     StudentProtocol,
     TeacherProtocol,
     Training,
+    canonical,
     key,
 )
 from kdutils.response import entropy
@@ -346,14 +347,70 @@ def summary(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         everything = pd.concat([pd.Series(networks) for networks in cost.loc[trials["run"], "lineage"]])
         row |= {"tuning_passes": everything.groupby(level=0).max().sum() / len(of)}
         rows.append(row)
-    found = pd.DataFrame(rows)
-    if len(found):
-        whole = found["teacher_multiply_adds"] + found["student_multiply_adds"]
-        plain = whole[found["system"] == "Eq. 4"].groupby(found["dataset"]).first()
-        found["cost"] = whole / found["dataset"].map(plain)
-    return found
+    return _relative(pd.DataFrame(rows)) if rows else pd.DataFrame()
+
+
+def planned(study: Study) -> pd.DataFrame:
+    """Costs of one student of each system, as `summary` has them but for seconds, from protocols alone: nothing is run."""
+    rows = []
+    for dataset in study.datasets:
+        runs = [r for r in study.runs_of(dataset, 0, "related") if r.system != HELPER]
+        networks = [
+            ((key(p), epochs), p)
+            for r in study.runs_of(dataset, 0, "related")
+            for (_, epochs), p in r.sources.items()
+            if p
+        ]
+        networks += [((key(r.protocol), r.protocol.epochs), r.protocol) for r in runs]
+        made = pd.DataFrame(
+            [
+                {"run": run, "epochs": epochs, "protocol": canonical(protocol), "seconds": float("nan")}
+                | {"kind": "teacher" if isinstance(protocol, TeacherProtocol) else "student"}
+                for (run, epochs), protocol in dict(networks).items()
+            ]
+        )
+        cost = costs((key(r.protocol) for r in runs), made)
+        for system in SYSTEMS:
+            first = next(r for r in runs if r.system == system)
+            one = cost.loc[key(first.protocol)].drop(["lineage", "teacher_seconds", "student_seconds"])
+            rows.append({"profile": study.profile, "dataset": dataset, "system": system, **one})
+    return _relative(pd.DataFrame(rows))
+
+
+def _relative(found: pd.DataFrame) -> pd.DataFrame:
+    """With `cost`: all multiply-adds over those of the data set's Eq. 4."""
+    whole = found["teacher_multiply_adds"] + found["student_multiply_adds"]
+    plain = whole[found["system"] == "Eq. 4"].groupby(found["dataset"]).first()
+    return found.assign(cost=whole / found["dataset"].map(plain))
 
 
 def _interval(prefix: str, values: pd.Series, name: str) -> dict:
     found = interval(values) if len(values) else Interval(float("nan"), float("nan"), float("nan"), 0)
     return {name: found.estimate, f"{prefix}low": found.low, f"{prefix}high": found.high}
+
+
+def findings(found: pd.DataFrame) -> list[str]:
+    """For each data set of a `summary` a paragraph of Markdown: which differences are beyond the noise, and what costs more.
+
+    Beyond the noise is a 95 % interval that leaves out 0. Of so many intervals some do by chance, and it is said how many.
+    """
+    texts = []
+    for dataset, of in found.groupby("dataset", sort=False) if len(found) else ():
+        rows = of.set_index("system")
+        parts = []
+        for other, what in (("Eq. 4", "over"), ("hard labels", "gain")):
+            if rows[f"{what}_low"].isna().all():
+                parts.append(f"against {other} nothing can be told from {rows['seeds'].max()} seeds")
+                continue
+            ahead, behind = rows.index[rows[f"{what}_low"] > 0], rows.index[rows[f"{what}_high"] < 0]
+            parts.append(f"ahead of {other}: {', '.join(ahead) or 'none'}; behind it: {', '.join(behind) or 'none'}")
+        chance = 0.05 * (len(rows) - 1)
+        cost = ", ".join(
+            f"{system} {rows.loc[system, 'cost']:.2f}" for system in ARGUED if rows.loc[system, "cost"] > 1
+        )
+        texts.append(
+            f"**{dataset}**, {rows['seeds'].max()} seeds. Beyond the noise, {'. And '.join(parts)}. (Of {len(rows) - 1} "
+            f"comparisons with no difference behind them, {chance:.1f} would look so by chance.) Multiply-adds of all "
+            f"training, over those of Eq. 4, where they are more: {cost or 'none'}."
+        )
+    return texts

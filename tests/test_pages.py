@@ -86,6 +86,7 @@ def test_related_work(page) -> None:
         == 1
     )
     assert "sweet spot" in set(found["related-overview"]["system"].str.strip("*"))
+    assert found["planned-costs"]["system"].str.strip("*").tolist() == list(SYSTEMS)
     assert set(found["tutorial-digits"]["network"]) >= {"teacher", "student", "distilled"}
     confidence = found["confidence"].set_index("teacher").drop(columns="data").astype(float)
     steps = confidence.diff(axis=1).iloc[:, 1:]

@@ -264,6 +264,21 @@ def test_costs_against_a_count_by_hand(study):
         assert found["student_multiply_adds"] == twice * 3 * student * macs["student"]
 
 
+def test_planned_costs_are_those_of_the_runs(study):
+    planned = related.planned(study).set_index("system")
+    found = summary(study.related(), study.runs_made()).set_index("system")
+    columns = [
+        "parameters",
+        "teacher_passes",
+        "student_passes",
+        "teacher_multiply_adds",
+        "student_multiply_adds",
+        "cost",
+    ]
+    assert list(planned.index) == list(SYSTEMS)
+    pd.testing.assert_frame_equal(planned[columns].astype(float), found[columns].astype(float))
+
+
 def test_seconds_are_those_of_the_runs_as_long_as_they_were_trained(study):
     runs = study.runs_made().set_index("run")
     sweep, eq4 = (of(study, s)[0] for s in ("sweet spot", "self-training"))
@@ -326,3 +341,20 @@ def test_the_summary_of_the_comparison(study):
     assert tuning["two assistants"] == (TRIALS + 2) * student + 3 * 200
     assert tuning["residual"] == 2 * TRIALS * student + 3 * 200
     assert summary(table.iloc[:0], study.runs_made()).empty
+
+
+def test_what_is_said_of_the_noise():
+    """Two systems of which one is ahead in all seeds alike, and the chance that is owed to their number."""
+    rows = {"seeds": 3, "cost": 1.0, "dataset": "digits", "gain_low": -1.0, "gain_high": 1.0}
+    table = pd.DataFrame([{**rows, "system": s, "over_low": -0.01, "over_high": 0.01} for s in SYSTEMS])
+    table.loc[table["system"] == "one assistant", ["over_low", "cost"]] = [0.002, 1.5]
+    table.loc[table["system"] == "Eq. 4", ["over_low", "over_high"]] = 0.0
+    (text,) = related.findings(table)
+    assert "ahead of Eq. 4: one assistant; behind it: none" in text
+    assert "ahead of hard labels: none; behind it: none" in text
+    assert (
+        "Of 13 comparisons" in text
+        and "0.7 would" in text
+        and text.endswith("where they are more: one assistant 1.50.")
+    )
+    assert related.findings(pd.DataFrame()) == []
