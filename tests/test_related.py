@@ -279,6 +279,18 @@ def test_planned_costs_are_those_of_the_runs(study):
     pd.testing.assert_frame_equal(planned[columns].astype(float), found[columns].astype(float))
 
 
+def test_what_the_page_says_of_costs_at_full_scale():
+    planned = related.planned(Study("paper", ["mnist", "fashion_mnist", "cifar10"]))
+    cost = planned.pivot(index="dataset", columns="system", values="cost")
+    assert (cost[["one assistant", "two assistants", "residual"]] > 1).all(axis=None)
+    longer = cost.loc[["mnist", "fashion_mnist"]]
+    assert (longer["sweet spot"] - 1 > 3 * (longer["two assistants"] - 1)).all(), "retraining outweighs assistants"
+    assert (longer["Eq. 4, small teacher"] > 1).all(), "small counts parameters"
+    assert cost.loc["cifar10", "sweet spot"] == 1
+    alone = ["hard labels", "label smoothing", "virtual teacher", "self-training"]
+    assert cost[alone].max(axis=None) < cost.drop(columns=alone).min(axis=None)
+
+
 def test_seconds_are_those_of_the_runs_as_long_as_they_were_trained(study):
     runs = study.runs_made().set_index("run")
     sweep, eq4 = (of(study, s)[0] for s in ("sweet spot", "self-training"))
