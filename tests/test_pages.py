@@ -139,7 +139,10 @@ def test_verdict(page) -> None:
     found = page("07_verdict")
     verdicts = found["verdicts-all"]
     assert len(verdicts) == len(CLAIMS) == len(found["tests"])
-    assert verdicts["verdict"].str.startswith(("**reproduced**", "**partly**", "**not reproduced**")).all()
+    decided = verdicts["verdict"].str.startswith(("**reproduced**", "**partly**", "**not reproduced**"))
+    # MNIST's retrainings, which one claim is about, are no variation of the digits.
+    assert verdicts.loc[~decided, "claim"].str.startswith("The capacity gap is not the root cause").all()
+    assert decided.sum() == len(CLAIMS) - 1
 
 
 def test_your_own_pair(page) -> None:
