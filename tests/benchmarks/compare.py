@@ -324,7 +324,7 @@ def using_threads(count: int):
 
 @contextlib.contextmanager
 def reporting(what: str):
-    """Go on without `what` if it fails, and say so: on a machine that is lent by the minute the rest is wanted too."""
+    """Go on without `what` if it fails, and say so: on a machine paid by the minute the rest is wanted too."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is, it is said, and the rest is measured
