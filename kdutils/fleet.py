@@ -102,7 +102,8 @@ def distil_one(
     """
     chosen = transfer_indices(member, transfer.labels, teacher)
     everything = transfer.images
-    transfer, teacher = transfer.subset(chosen), teacher[chosen]
+    if member.examples is not None:  # else all of them, which need no copy
+        transfer, teacher = transfer.subset(chosen), teacher[chosen]
     layout = torch.channels_last  # on a CPU, half the time of contiguous: its max-pool is slow there
     model = _network(member)
     model = model.to(device, memory_format=layout)

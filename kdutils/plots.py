@@ -16,6 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
 from kdutils.protocols import TEACHERS
+from kdutils.records import BARS
 from kdutils.related import WITHOUT_TEMPERATURE
 
 COLOURS = {"small": "#0072B2", "large": "#D55E00"}
@@ -1205,7 +1206,10 @@ def tutorial_table(compared: pd.DataFrame, caption: str, name: str) -> Table:
 
 
 def speed_table(rows: pd.DataFrame, caption: str, name: str) -> Table:
-    """Comparisons of speed, one a line: seconds, the ratio with its range over repeats, and whether its bar is reached."""
+    """Comparisons of speed, one a line: the ratio with its range over repeats, and whether its bar is reached.
+
+    What is to be reached and was not measured follows.
+    """
     lines = []
     for row in rows.itertuples():
         reached = row.gib if not pd.isna(row.gib) else row.share if pd.isna(row.ratio) else row.ratio
@@ -1238,6 +1242,12 @@ def speed_table(rows: pd.DataFrame, caption: str, name: str) -> Table:
                 row.note,
             ]
         )
+    kinds = rows["machine"].map(lambda machine: "CPU" if machine.endswith("CPU") else "GPU")
+    known = set(zip(kinds, rows["dataset"], rows["comparison"], strict=True))
+    for (kind, dataset, comparison), bar in BARS.items():
+        if (kind, dataset, comparison) not in known:
+            to_reach = f"≤ {bar:g} GiB" if comparison == "memory" else f"{bar:g}"
+            lines.append([kind, TITLES[dataset], comparison, "", "", "not measured yet", to_reach, "", "`make bench`"])
     columns = ["machine", "data", "against", "members", "batch", "measured", "to reach", "reached", "how"]
     return Table(pd.DataFrame(lines, columns=columns), caption, name)
 

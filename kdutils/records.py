@@ -89,6 +89,22 @@ VALUES = {
         *("operations", "rate", "share", "gib", "bar", "note", "torch", "commit", "date"),
     ],
 }
+#: What `make bench` is to reach, by kind of machine, data set and comparison: how many times faster, which share of the
+#: machine's matrix rate ("teacher"), how much of a lone member's speed ("growth"), or how many GiB at the most ("memory").
+BARS = {
+    ("CPU", "mnist", "torchdistill, both teachers"): 40,
+    ("CPU", "mnist", "careful loop"): 2,
+    ("CPU", "fashion_mnist", "careful loop"): 1.5,
+    ("CPU", "cifar10", "careful loop"): 1.5,
+    ("CPU", "mnist", "growth"): 0.9,
+    ("CPU", "mnist", "memory"): 2,
+    ("GPU", "mnist", "careful loop"): 20,
+    ("GPU", "fashion_mnist", "careful loop"): 20,
+    ("GPU", "cifar10", "careful loop"): 8,
+    ("GPU", "cifar10", "teacher"): 0.35,
+    ("GPU", "mnist", "growth"): 0.9,
+    ("GPU", "cifar10", "growth"): 0.9,
+}
 
 
 def results_folder(results: str | Path = "") -> Path:

@@ -109,11 +109,12 @@ class Response:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, images: Tensor, precision: str = "float32", batch_size: int = 2_000) -> Tensor:
+def predict(model: nn.Module, images: Tensor, precision: str = "float32") -> Tensor:
     """Logits float32 (N, 10) of images uint8 (N, C, H, W), on the images' device; the model is left in eval mode."""
     model.eval()
     out = []
-    for chunk in images.split(batch_size):
+    # A CPU gains nothing from larger batches, and each of its processes would keep their memory.
+    for chunk in images.split(2_000 if images.is_cuda else 250):
         with autocast(images.device, precision):
             out.append(model(to_input(chunk, images.device)).float())
     return torch.cat(out)

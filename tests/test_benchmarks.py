@@ -1,11 +1,13 @@
 """The benchmarks run, and their arithmetic is what it says; nothing here looks at how long anything takes."""
 
 import math
+import time
 
+import pandas as pd
 import pytest
 import torch
 
-from kdutils import records
+from kdutils import plots, records
 from kdutils.errors import UserError
 from tests.benchmarks import measure
 from tests.benchmarks.__main__ import main
@@ -57,7 +59,21 @@ def test_what_is_not_reached_or_slower_is_said(row, expected):
 
 
 def test_everything_but_the_library_runs_on_the_digits(tmp_path, capsys):
-    main(["--quick", "--device", "cpu", "--results", str(tmp_path), "--only", "careful", "growth", "spent"])
+    main(
+        [
+            "--quick",
+            "--device",
+            "cpu",
+            "--results",
+            str(tmp_path),
+            "--only",
+            "careful",
+            "growth",
+            "spent",
+            "memory",
+            "teacher",
+        ]
+    )
     table = records.load("benchmarks", tmp_path)
     loop = table.set_index("comparison").loc["careful loop"]
     assert loop["ratio_low"] <= loop["ratio"] <= loop["ratio_high"]
@@ -66,7 +82,44 @@ def test_everything_but_the_library_runs_on_the_digits(tmp_path, capsys):
     assert growth.loc[1, "ratio"] == 1 and list(growth.index) == [1, 2, 6]
     shares = table[table["comparison"].str.startswith("time in ")]["share"]
     assert math.isclose(shares.sum(), 1, abs_tol=1e-4)
-    assert "careful loop" in capsys.readouterr().out
+    assert table.set_index("comparison").loc["memory", "gib"] > 0.1, "PyTorch alone takes more"
+    printed = capsys.readouterr()
+    assert "careful loop" in printed.out and "not measured" not in printed.err
+    bars = {comparison for _, _, comparison in records.BARS}
+    assert {c for c in bars if not c.startswith("torchdistill")} <= set(table["comparison"]), "a bar for nothing"
+
+
+def test_the_library_runs_on_the_digits(tmp_path, capsys):
+    pytest.importorskip("torchdistill", reason="a benchmark's own requirement: pip install '.[bench]'")
+    main(["--quick", "--device", "cpu", "--results", str(tmp_path), "--only", "torchdistill"])
+    table = records.load("benchmarks", tmp_path).set_index("comparison")
+    seconds = [table.loc[f"torchdistill, {size} teacher", "theirs"] for size in ("small", "large")]
+    assert "not measured" not in capsys.readouterr().err
+    assert min(seconds) > 0
+    # A median of means lies in the range of the turns, which the medians of each need not bound: hence the margin.
+    assert min(seconds) / 2 <= table.loc["torchdistill, both teachers", "theirs"] <= 2 * max(seconds)
+
+
+def test_memory_that_is_held_for_a_moment_is_seen():
+    with measure.peak_memory(0.01) as before:
+        time.sleep(0.1)
+    with measure.peak_memory(0.01) as peak:
+        held = torch.ones(2**25)  # 128 MiB
+        time.sleep(0.1)
+        del held
+    assert before[0] + 0.1 < peak[0] < before[0] + 0.2
+
+
+def test_what_was_not_measured_is_said():
+    machine = {"machine": "2-core CPU", "members": 4, "batch_size": 64, "note": "", "ratio": 3.0, "bar": 2.0}
+    row = dict.fromkeys(records.IDENTITY["benchmarks"] + records.VALUES["benchmarks"], math.nan) | machine
+    row |= {"dataset": "mnist", "comparison": "careful loop", "ratio_low": 2.5, "ratio_high": 3.5}
+    shown = plots.speed_table(pd.DataFrame([row]), "caption", "name").frame
+    measured = shown[shown["measured"] != "not measured yet"]
+    assert len(shown) == len(records.BARS) and len(measured) == 1
+    assert measured["reached"].tolist() == ["yes"]
+    lacking = shown[shown["measured"] == "not measured yet"]
+    assert set(lacking["machine"]) == {"CPU", "GPU"} and (lacking["reached"] == "").all()
 
 
 def test_a_quick_run_is_not_for_the_book():

@@ -13,13 +13,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kdutils import fleet, training
+from kdutils import fleet, records, running, training
 from kdutils.data import ImageSet, data_hash, load_dataset
 from kdutils.errors import UserError
 from kdutils.fleet import SHARED, Student, distil, distil_one, epochs_of_batches, transfer_indices
 from kdutils.losses import label_smoothing_targets
 from kdutils.models import Network, SameConv2d, SameMaxPool2d, create_model
-from kdutils.protocols import StudentProtocol, key, seed_for
+from kdutils.protocols import PROFILES, StudentProtocol, key, seed_for, teacher_protocol
 from kdutils.response import entropy
 from kdutils.training import make_optimizer, predict, stratified, to_input
 
@@ -204,13 +204,48 @@ def test_students_that_teach_keep_their_logits_on_the_whole_transfer_set(stacked
 # A student is its own
 
 
-def test_a_student_does_not_depend_on_the_fleet_it_rides_in():
+@pytest.mark.parametrize("stacked", [True, False], ids=["stacked", "one by one"])
+def test_a_student_does_not_depend_on_the_fleet_it_rides_in(double, stacked):
+    """150 steps: every student is that of the plain loop, in a fleet of any size and order. On a GPU: below."""
+    _assert_own_in_any_fleet(CPU, stacked)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_student_does_not_depend_on_the_fleet_it_rides_in_on_a_gpu(double):
+    _assert_own_in_any_fleet(torch.device("cuda"), True)
+
+
+def _assert_own_in_any_fleet(device: torch.device, stacked: bool) -> None:
     chosen, given = members(), material("digits", 400)
-    together = distil(chosen, *given, CPU, stacked=True)
-    turned = distil(chosen[::-1], *given, CPU, stacked=True)[::-1]
-    alone = [distil([m], *given, CPU, stacked=True)[0] for m in chosen]
-    assert_agree(turned, together, tolerance=1e-4)
-    assert_agree(alone, together, tolerance=1e-4)
+    transfer, logits, *others = given
+    expected = [distil_one(m, transfer, logits[m.source], *others, CPU) for m in chosen]
+    assert_differ(expected)
+    more = [student(missing_class=c, temperature=t) for c in (1, 2) for t in (3.0, 9.0, 15.0)]
+    fleets = [[m] for m in chosen] + [chosen, chosen[::-1], [*more, *chosen[2:], *more[::-1], *chosen[:2]]]
+    for of in fleets:
+        found = dict(zip(of, distil(of, *given, device, stacked=stacked), strict=True))
+        mine = [i for i, m in enumerate(chosen) if m in found]
+        assert_agree([found[chosen[i]] for i in mine], [expected[i] for i in mine], tolerance=1e-6)
+
+
+def test_a_student_of_a_worker_is_that_of_the_plain_loop(real_data, tmp_path, monkeypatch):
+    """100 steps in float32, each student in one of two processes that found the teacher's logits in the cache."""
+    monkeypatch.setenv("KDUTILS_CACHE", str(tmp_path))
+    teacher = teacher_protocol(PROFILES["paper"], "mnist", "small", 256, 0)
+    shared = {"train_size": 400, "eval_size": 50, "batch_size": 4, "epochs": 1, "teacher": key(teacher)}
+    chosen = [student("mnist", **shared, temperature=t) for t in (3.0, 9.0, 20.0)]
+    sets = training.load_splits(chosen[0])
+    logits = {split: 4 * torch.randn(len(s), 10, generator=torch.manual_seed(0)) for split, s in sets.items()}
+    rest = {"gram": torch.eye(10), "loss": torch.zeros(()), "seconds": torch.zeros(())}
+    records.save_tensors(training.snapshot_path(teacher, 1), logits | rest)
+    jobs = [(members, {(key(teacher), 1): teacher}, "cpu") for members in running.fleets(chosen, CPU)]
+    assert len(jobs) == 3
+    with running.workers(2, CPU) as pool:
+        done = {job[0][0]: found[0] for job, found in running.in_order_of_ending(pool, running.run_fleet, jobs)}
+    images = (sets["validation"], sets["test"])
+    expected = [distil_one(m, sets["train"], logits["train"], *images, CPU) for m in chosen]
+    assert_differ(expected)
+    assert_agree([done[m] for m in chosen], expected, tolerance=2e-2)  # logits are stored in half precision
 
 
 @pytest.mark.parametrize("stacked", [True, False])

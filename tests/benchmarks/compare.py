@@ -7,7 +7,6 @@ import importlib.metadata
 import importlib.util
 import itertools
 import multiprocessing
-import os
 import sys
 import unittest.mock
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -19,23 +18,13 @@ import torch.nn.functional as F
 
 from kdutils import records
 from kdutils.experiments import Study
+from kdutils.fleet import distil, is_stacked
 from kdutils.models import count_multiply_adds, create_model
-from kdutils.protocols import StudentProtocol, TeacherProtocol, seed_for
+from kdutils.protocols import ROLES, TEACHERS, StudentProtocol, TeacherProtocol, seed_for
 from kdutils.running import cores, fleets, in_order_of_ending, run_fleet, workers
 from kdutils.training import autocast, graphed, load_splits, make_optimizer, snapshot_path, to_input
 from tests.benchmarks import measure, peers
 from tests.benchmarks.measure import by_turns, elapsed, enough_steps, ratios, step_seconds
-
-#: What is to be reached: a ratio, a share of the matrix rate, or (memory) GiB at the most.
-BARS = {
-    ("cpu", "torchdistill"): {"mnist": 40},
-    ("cpu", "careful loop"): {"mnist": 2, "fashion_mnist": 1.5, "cifar10": 1.5},
-    ("cuda", "careful loop"): {"mnist": 20, "fashion_mnist": 20, "cifar10": 8},
-    ("cuda", "teacher"): {"cifar10": 0.35},
-    ("cpu", "growth"): dict.fromkeys(("mnist", "cifar10"), 0.9),
-    ("cuda", "growth"): dict.fromkeys(("mnist", "cifar10"), 0.9),
-    ("cpu", "memory"): {"mnist": 2},
-}
 
 
 class Bench:
@@ -64,7 +53,8 @@ class Bench:
             "comparison": comparison,
         }
         row = dict.fromkeys(records.VALUES["benchmarks"]) | row | values
-        row["bar"] = BARS.get((self.device.type, comparison.split(",")[0]), {}).get(dataset)
+        kind = "GPU" if self.cuda else "CPU"
+        row["bar"] = None if comparison == "growth" and members == 1 else records.BARS.get((kind, dataset, comparison))
         records.add("benchmarks", [row], self.results)
         self.rows.append(row)
         print(line(row), flush=True)
@@ -79,7 +69,9 @@ class Bench:
             study = Study(profile, [dataset], 1, device=str(self.device))
             runs = [r for r in study.runs("missing_class") if r.teacher.training == "equal"]
             teachers = {(r.teacher.key, r.teacher.epochs): r.teacher.protocol for r in runs}
-            members = [dataclasses.replace(r.protocol, eval_size=10) for r in runs]
+            # A CPU without units for it multiplies bfloat16 more slowly, so students there are of float32.
+            precision = {} if self.cuda else {"precision": "float32"}
+            members = [dataclasses.replace(r.protocol, eval_size=10, **precision) for r in runs]
             sets = load_splits(runs[0].protocol)
             generator = torch.Generator().manual_seed(0)
             for (_, epoch), protocol in teachers.items():
@@ -135,30 +127,37 @@ class Bench:
     def careful_loop(self) -> None:
         """The fleet against a careful loop over students, at its best number of threads and memory format."""
         for dataset in self.datasets:
-            (member, *_), _, sets, logits = self.material(dataset)
-            loop = partial(peers.careful_loop, member, sets["train"], logits, self.device)
+            member = self.material(dataset)[0][0]
             layouts = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
-            tried = {}
+            loops, tried = {}, {}
             for name, threads in itertools.product(layouts, [1] if self.cuda else sorted({1, cores()})):
                 with using_threads(threads):
-                    steps = self.steps(partial(loop, layouts[name]), 0.3)
-                    tried[name, threads] = loop(layouts[name], steps)
+                    if name not in loops:
+                        loops[name] = self._loop(dataset, layouts[name])
+                    tried[name, threads] = loops[name](self.steps(loops[name], 0.3))
             name, threads = min(tried, key=tried.get)
+            loop = loops[name]
+            del loops
             members = 6 if self.quick else 60 if self.cuda else 2 * cores()
             ours = self.ours(dataset, members)
             many = self.steps(ours, 0.6 / members if self.cuda else 1.5 / members)
-            few = self.steps(partial(loop, layouts[name]), 0.3 if self.cuda else 1.5)
+            few = self.steps(loop, 0.3 if self.cuda else 1.5)
 
-            def theirs(graph: bool = False, layout=layouts[name], few: int = few, threads: int = threads, loop=loop):
+            def theirs(loop=loop, few: int = few, threads: int = threads) -> float:
                 with using_threads(threads):
-                    return loop(layout, few, graph)
+                    return loop(few)
 
             found = by_turns([partial(ours, many), theirs], self.repeats if self.quick or self.cuda else 5)
             self._against(dataset, member, members, "careful loop", found, f"{name}, {threads} thread(s)")
             if self.cuda:
                 with reporting("the loop as a CUDA graph"):
-                    found = by_turns([partial(ours, many), partial(theirs, True)], self.repeats)
+                    graph = self._loop(dataset, layouts[name], True)
+                    found = by_turns([partial(ours, many), partial(theirs, graph)], self.repeats)
                     self._against(dataset, member, members, "graphed loop", found, f"{name}, one CUDA graph a step")
+
+    def _loop(self, dataset: str, layout: torch.memory_format, graph: bool = False):
+        (member, *_), _, sets, logits = self.material(dataset)
+        return peers.careful_loop(member, sets["train"], logits, self.device, layout, graph)
 
     def _against(self, dataset: str, member, members: int, name: str, found: list[list[float]], note: str) -> None:
         ours, theirs = ([self.epoch(dataset) * seconds for seconds in way] for way in found)
@@ -167,6 +166,33 @@ class Bench:
         self.add(
             name, dataset, "student", members, member.batch_size, **values, note=f"{member.precision}; theirs: {note}"
         )
+
+    def back_ends(self) -> None:
+        """On a CPU, in one process with one thread: the back end that is chosen against the one that is not."""
+        if self.cuda:
+            return
+        for dataset in dict.fromkeys(("digits", *self.datasets)):
+            member = self.material(dataset)[0][0]
+            chosen = is_stacked(member, self.device)
+            ways = [self._back_end(dataset, stacked) for stacked in (chosen, not chosen)]
+            with using_threads(1):
+                steps = [self.steps(way, 0.15) for way in ways]
+                found = by_turns([partial(way, n) for way, n in zip(ways, steps, strict=True)], self.repeats)
+            values = ratios(*([self.epoch(dataset) * seconds for seconds in way] for way in found))
+            names = ("one by one", "stacked")
+            note = f"{names[chosen]}; {names[not chosen]}; in one process with one thread"
+            self.add("other back end", dataset, "student", 4, member.batch_size, **values, note=note)
+
+    def _back_end(self, dataset: str, stacked: bool):
+        """A function from a number of steps to seconds a student's step, of four students in this process."""
+        students, _, sets, logits = self.material(dataset)
+        few = sets["test"].subset(range(10))
+        given = (sets["train"], {students[0].source: logits}, few, few, self.device, stacked)
+
+        def run(steps: int) -> None:
+            distil([dataclasses.replace(m, epochs=1, steps=steps) for m in students[:4]], *given)
+
+        return lambda steps: step_seconds(run, steps, self.device) / 4
 
     def torchdistill(self) -> None:
         """MNIST's students against torchdistill, whose teacher runs at every step; a part of an epoch, scaled."""
@@ -181,19 +207,24 @@ class Bench:
         ours = self.ours(dataset, members)
         many = self.steps(ours, 1.0 / members)
         epoch = -(-self.kept(dataset, member) // member.batch_size)  # the missing class is no part of its data set
-        for size in ("small", "large"):
-            teacher = create_model(dataset, f"teacher-{size}", seed=0).eval()
+        ways, notes = [partial(ours, many)], []
+        for size in TEACHERS:
+            teacher = create_model(dataset, ROLES[size], seed=0).eval()
             loop = partial(peers.torchdistill_loop, member, sets["train"], teacher, self.device)
             tried = {count: loop(count, 2 if self.quick else 8) for count in (0, cores())}
             loaders = min(tried, key=tried.get)
             few = 2 if self.quick else max(10, round(2.0 / tried[loaders]))
-            found = by_turns([partial(ours, many), partial(loop, loaders, few)], self.repeats)
-            values = ratios([self.epoch(dataset) * s for s in found[0]], [epoch * s for s in found[1]])
-            version = importlib.metadata.version("torchdistill")
-            note = f"torchdistill {version}, {loaders} loader process(es), {few} of {epoch} steps, scaled"
-            self.add(
-                f"torchdistill, {size} teacher", dataset, "student", members, member.batch_size, **values, note=note
-            )
+            ways.append(partial(loop, loaders, few))
+            notes.append(f"{few} of {epoch} steps, scaled, {loaders} loader process(es)")
+        ours, *theirs = by_turns(ways, self.repeats)
+        # Half of Table 4's students learn from each teacher.
+        theirs.append([sum(pair) / len(TEACHERS) for pair in zip(*theirs, strict=True)])
+        version = importlib.metadata.version("torchdistill")
+        names = [*(f"torchdistill, {size} teacher" for size in TEACHERS), "torchdistill, both teachers"]
+        for name, of, note in zip(names, theirs, [*notes, "half of the students with each"], strict=True):
+            values = ratios([self.epoch(dataset) * s for s in ours], [epoch * s for s in of])
+            values["note"] = f"torchdistill {version}; {note}"
+            self.add(name, dataset, "student", members, member.batch_size, **values)
 
     def growth(self) -> None:
         """Time a member as the fleet grows from 1 to 120 (on a GPU to 240) members; the ratio is to one alone."""
@@ -204,7 +235,7 @@ class Bench:
             if self.cuda or self.quick:
                 steps = {n: self.steps(ways[n], 0.25 / n) for n in sizes}
             else:
-                steps = {n: 60 if n > 8 else 300 for n in sizes}
+                steps = {n: 30 if n > 8 else 150 for n in sizes}
             found = by_turns([partial(ways[n], steps[n]) for n in sizes], self.repeats)
             alone = [self.epoch(dataset) * s for s in found[0]]
             for n, of in zip(sizes, found, strict=True):
@@ -213,23 +244,23 @@ class Bench:
                 self.add("growth", dataset, "student", n, member.batch_size, **values, note="theirs: a fleet of one")
 
     def memory(self) -> None:
-        """Peak memory of a whole fleet of 120 on a CPU, all its processes added up (what they share counts twice)."""
+        """Peak memory of a whole fleet of 120 on a CPU, all its processes together."""
         if self.cuda:
             return
         dataset = self.datasets[0]
         members, teachers, *_ = self.material(dataset)
         members = [dataclasses.replace(m, epochs=1, steps=1, eval_size=None) for m in members]
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
-            peaks = fresh.submit(fleet_memory, members, teachers).result()
-        note = f"{len(peaks)} processes, the largest {max(peaks):.2f} GiB"
-        self.add("memory", dataset, "student", len(members), members[0].batch_size, gib=sum(peaks), note=note)
+            peak = fresh.submit(fleet_memory, members, teachers).result()
+        note = f"{1 + cores()} processes together, what they share counted once"
+        self.add("memory", dataset, "student", len(members), members[0].batch_size, gib=peak, note=note)
 
     def spent(self) -> None:
         """What the time of a fleet's steps is spent on; on a CPU in one process with one thread, as a worker has."""
         for dataset in dict.fromkeys((self.datasets[0], self.datasets[-1])):
             member = self.material(dataset)[0][0]
             members = 6 if self.quick else 60 if self.cuda else 1
-            steps = 5 if self.quick else 20 if self.cuda else 60
+            steps = 5 if self.quick else 20 if self.cuda or dataset == "cifar10" else 60
             # Kernels that a graph replays are not told apart.
             with using_threads(1), unittest.mock.patch("kdutils.fleet.graphed", lambda step: step):
                 shares = measure.time_shares(partial(self.distil, dataset, members, steps), self.device)
@@ -265,6 +296,7 @@ BENCHMARKS = {
     "careful": Bench.careful_loop,
     "teacher": Bench.teacher,
     "growth": Bench.growth,
+    "back-ends": Bench.back_ends,
     "spent": Bench.spent,
     "torchdistill": Bench.torchdistill,
     "memory": Bench.memory,
@@ -298,20 +330,15 @@ def teacher_steps(protocol: TeacherProtocol, batch: int, images: torch.Tensor, d
     return run
 
 
-def fleet_memory(members: list[StudentProtocol], teachers: dict) -> list[float]:
-    """GiB at the most of this process and of each worker, after a whole fleet; to be run in a process of its own."""
+def fleet_memory(members: list[StudentProtocol], teachers: dict) -> float:
+    """GiB that a whole fleet takes at the most, with its workers; to be run in a process of its own."""
     device = torch.device("cpu")
     jobs = [(group, teachers, "cpu", None, True) for group in fleets(members, device)]
-    peaks: dict[int, float] = {}
-    with workers(len(jobs), device) as pool:
-        for _, (process, peak) in in_order_of_ending(pool, _fleet_and_peak, jobs):
-            peaks[process] = max(peak, peaks.get(process, 0.0))
-    return list((peaks | {os.getpid(): measure.peak_gib()}).values())
-
-
-def _fleet_and_peak(*job) -> tuple[int, float]:
-    run_fleet(*job)
-    return os.getpid(), measure.peak_gib()
+    with measure.peak_memory() as peak, workers(len(jobs), device) as pool:
+        load_splits(members[0])  # as whoever records the students does
+        for _ in in_order_of_ending(pool, run_fleet, jobs):
+            pass
+    return peak[0]
 
 
 @contextlib.contextmanager

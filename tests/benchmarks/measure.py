@@ -1,10 +1,13 @@
 """Ratios from ways that take turns, the machine's matrix rate, peak memory, and what the time is spent on."""
 
+import contextlib
+import multiprocessing
+import os
 import re
-import resource
 import statistics
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -94,9 +97,29 @@ def time_shares(work: Callable[[], object], device: torch.device) -> dict[str, f
     return shares | {IDLE: 1 - sum(shares.values())}
 
 
-def peak_gib() -> float:
-    """The most memory that this process has held, in GiB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # unlike getrusage's, this number does not begin with the parent's
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def held_gib(processes: Iterable[int]) -> float:
+    """Memory that these processes hold now, in GiB; what they share counts once (Linux's proportional set size)."""
+    held = 0
+    for process in processes:
+        with contextlib.suppress(OSError):  # it has ended
+            text = Path(f"/proc/{process}/smaps_rollup").read_text()
+            held += int(re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)[1])
+    return held / 2**20
+
+
+@contextlib.contextmanager
+def peak_memory(interval: float = 0.1) -> Iterator[list[float]]:
+    """The most memory, in GiB, that this process and those that it started held at once: one number, at the end."""
+    peak, done = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(interval):
+            peak[0] = max(peak[0], held_gib([os.getpid(), *(p.pid for p in multiprocessing.active_children())]))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        watcher.join()
