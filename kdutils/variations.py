@@ -104,7 +104,8 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
         `missing`, `missing_biased`: accuracy on the class never seen, as it is and with that class's output bias at its
         best, means over classes and seeds; `low`, `high`: the range of `missing` over seeds; `whole`: accuracy of the
         student that lacks no class; of the teacher, on the test set at that temperature: `teacher_accuracy`, `entropy`,
-        `confidence`, and `variance`, the column-wise variance of its scaled similarity labels; its `parameters` and `hidden` dense layers. `topic`.
+        `confidence`, and `variance`, the column-wise variance of its scaled similarity labels; its `parameters` and
+        `hidden` dense layers. `topic`.
     """
     keys = ["profile", "dataset", "training", "teacher", "temperature"]
     unseen = students.dropna(subset="missing_class")
