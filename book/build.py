@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that this works without an installed kdutils too
 
-from kdutils.errors import UserError, check_name  # noqa: E402
+from kdutils.errors import UserError, check_name
 
 FRONT = ("<!-- verdicts: written by `python book/build.py front` -->", "<!-- end of verdicts -->")
 COMPUTE = ("never", "missing", "always")
@@ -112,7 +112,7 @@ def execute(source: Path, parameters: dict, workers: int = 1) -> None:
         finished = subprocess.run(
             [sys.executable, "-m", "papermill", str(notebook), str(notebook), "--parameters_yaml", given, "--kernel", "python3",
              "--cwd", str(ROOT / "notebooks"), "--no-progress-bar", "--start-timeout", "300"],
-            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            check=False, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         seconds = time.monotonic() - started
         if finished.returncode:

@@ -32,7 +32,7 @@ def address(published_book: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser():  # noqa: ANN201 - playwright may be absent
+def browser():
     """A Chromium of this machine, driven by playwright."""
     try:
         from playwright.sync_api import sync_playwright
@@ -50,7 +50,7 @@ def browser():  # noqa: ANN201 - playwright may be absent
 class Visit:
     """A browser window in which everything that went wrong is kept, and no other host answers."""
 
-    def __init__(self, browser, address: str, **options) -> None:  # noqa: ANN001, ANN003
+    def __init__(self, browser, address: str, **options) -> None:
         self.address = address
         self.wrong: list[str] = []
         self.context = browser.new_context(**options)
@@ -61,14 +61,14 @@ class Visit:
         self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
         self.page.on("response", lambda got: got.status >= 400 and self.wrong.append(f"{got.status}: {got.url}"))
 
-    def refuse_other_hosts(self, route) -> None:  # noqa: ANN001
+    def refuse_other_hosts(self, route) -> None:
         if route.request.url.startswith((self.address, "data:", "blob:")):
             route.continue_()
         else:
             self.wrong.append(f"request to another host: {route.request.url}")
             route.abort()
 
-    def open(self, path: str):  # noqa: ANN201
+    def open(self, path: str):
         """Load a page, wait until its maths is set, and return it."""
         self.page.goto(self.address + path, wait_until="load")
         if self.page.locator(".math").count():
@@ -78,11 +78,11 @@ class Visit:
 
 
 @pytest.fixture
-def visit(browser, address: str):  # noqa: ANN001, ANN201
+def visit(browser, address: str):
     """Make visits that are closed after the test."""
     visits = []
 
-    def make(**options) -> Visit:  # noqa: ANN003
+    def make(**options) -> Visit:
         visits.append(Visit(browser, address, **options))
         return visits[-1]
 
@@ -92,7 +92,7 @@ def visit(browser, address: str):  # noqa: ANN001, ANN201
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_page_loads_without_error_or_other_host(visit, path: str) -> None:  # noqa: ANN001
+def test_page_loads_without_error_or_other_host(visit, path: str) -> None:
     window = visit()
     page = window.open(path)
     page.wait_for_load_state("networkidle")
@@ -101,7 +101,7 @@ def test_page_loads_without_error_or_other_host(visit, path: str) -> None:  # no
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_maths_is_typeset(visit, path: str) -> None:  # noqa: ANN001
+def test_maths_is_typeset(visit, path: str) -> None:
     page = visit().open(path)
     formulas = page.locator(".math").count()
     assert page.locator(".math mjx-container").count() >= formulas
@@ -110,7 +110,7 @@ def test_maths_is_typeset(visit, path: str) -> None:  # noqa: ANN001
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_phone_shows_the_page_without_sideways_scrolling(visit, path: str) -> None:  # noqa: ANN001
+def test_phone_shows_the_page_without_sideways_scrolling(visit, path: str) -> None:
     page = visit(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True).open(path)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     too_wide = page.evaluate(
@@ -125,7 +125,7 @@ def test_phone_shows_the_page_without_sideways_scrolling(visit, path: str) -> No
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_dark_mode_switches_and_figures_stay_readable(visit, path: str) -> None:  # noqa: ANN001
+def test_dark_mode_switches_and_figures_stay_readable(visit, path: str) -> None:
     page = visit(color_scheme="light").open(path)
     theme = lambda: page.evaluate("document.documentElement.dataset.theme")
     assert theme() == "light"
@@ -142,12 +142,12 @@ def test_dark_mode_switches_and_figures_stay_readable(visit, path: str) -> None:
         assert style == ["rgb(255, 255, 255)", "none"], image.get_attribute("src")
 
 
-def test_system_setting_for_dark_pages_is_followed(visit) -> None:  # noqa: ANN001
+def test_system_setting_for_dark_pages_is_followed(visit) -> None:
     page = visit(color_scheme="dark").open(PAGES[0])
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
-def test_search_finds_a_term_without_network(visit) -> None:  # noqa: ANN001
+def test_search_finds_a_term_without_network(visit) -> None:
     window = visit()
     page = window.open("search.html?q=similarity")
     page.wait_for_selector("#search-results li a")

@@ -32,8 +32,14 @@ def missing_class(small, large, seeds=1, **changes) -> pd.DataFrame:
     value = lambda v, *at: (v(*at) if callable(v) else v) / 100
     rows = [
         {
-            **{"profile": "paper", "dataset": "mnist", "training": "equal", "teacher": teacher, "seed": seed},
-            **{"missing_class": c, "temperature": t, "run": f"{teacher}{seed}{c}{t}"},
+            "profile": "paper",
+            "dataset": "mnist",
+            "training": "equal",
+            "teacher": teacher,
+            "seed": seed,
+            "missing_class": c,
+            "temperature": t,
+            "run": f"{teacher}{seed}{c}{t}",
             "accuracy_missing": value(accuracy, seed, c, t),
             **changes,
         }
@@ -49,8 +55,14 @@ def response(small, large, seeds=1, split="test", **changes) -> pd.DataFrame:
     """Records of `response`: entropies in nats, functions of (seed, temperature)."""
     rows = [
         {
-            **{"profile": "paper", "dataset": "mnist", "training": "equal", "teacher": teacher, "seed": seed},
-            **{"split": split, "temperature": t, "entropy": entropy(seed, t)},
+            "profile": "paper",
+            "dataset": "mnist",
+            "training": "equal",
+            "teacher": teacher,
+            "seed": seed,
+            "split": split,
+            "temperature": t,
+            "entropy": entropy(seed, t),
             **changes,
         }
         for teacher, entropy in (("small", small), ("large", large))
@@ -226,8 +238,15 @@ def few_examples(curves: dict, seeds: int = 1, dataset: str = "mnist") -> pd.Dat
     """Records of `few_examples`: from (training, teacher) to highest validation accuracies by examples a class."""
     rows = [
         {
-            **{"profile": "paper", "dataset": dataset, "training": training, "teacher": teacher, "seed": seed},
-            **{"selection": selection, "examples": n, "validation_best": accuracy, "validation_last": accuracy},
+            "profile": "paper",
+            "dataset": dataset,
+            "training": training,
+            "teacher": teacher,
+            "seed": seed,
+            "selection": selection,
+            "examples": n,
+            "validation_best": accuracy,
+            "validation_last": accuracy,
         }
         for (training, teacher), curve in curves.items()
         for seed in range(seeds)
@@ -309,8 +328,14 @@ def test_retrained_examples_compares_the_large_teacher_with_itself():
 def sweep(entropy) -> pd.DataFrame:
     rows = [
         {
-            **{"profile": "paper", "dataset": "mnist", "training": f"{size}x{epochs}", "teacher": "large", "seed": 0},
-            **{"split": "test", "temperature": 9.0, "entropy": entropy(size, epochs)},
+            "profile": "paper",
+            "dataset": "mnist",
+            "training": f"{size}x{epochs}",
+            "teacher": "large",
+            "seed": 0,
+            "split": "test",
+            "temperature": 9.0,
+            "entropy": entropy(size, epochs),
         }
         for size in (256, 1024, 4096, 8192)
         for epochs in (1, 10, 50)
@@ -441,8 +466,15 @@ def curves(gaps: dict, seeds: int = 1) -> pd.DataFrame:
     """
     rows = [
         {
-            **{"profile": "paper", "dataset": "mnist", "training": "equal", "teacher": teacher, "seed": seed},
-            **{"selection": selection, "examples": n, "step": step, "loss": 1.0},
+            "profile": "paper",
+            "dataset": "mnist",
+            "training": "equal",
+            "teacher": teacher,
+            "seed": seed,
+            "selection": selection,
+            "examples": n,
+            "step": step,
+            "loss": 1.0,
             "validation": 0.5 + step / 100 + (teacher == "small") * (step <= 5) * 2 * value(gap, seed) / 100,
         }
         for teacher in ("small", "large")
@@ -488,8 +520,13 @@ def variances(ratios: dict, seeds: int = 1, **changes) -> pd.DataFrame:
     """Records of `response` in which the large teacher's variances are these times the small one's."""
     rows = [
         {
-            **{"profile": "paper", "dataset": "mnist", "training": "equal", "teacher": teacher, "seed": seed},
-            **{"split": "test", "temperature": 9.0},
+            "profile": "paper",
+            "dataset": "mnist",
+            "training": "equal",
+            "teacher": teacher,
+            "seed": seed,
+            "split": "test",
+            "temperature": 9.0,
             **{n: 0.01 * (1 + seed) * (value(ratios[n], seed) if teacher == "large" else 1) for n in VARIANCES},
             **changes,
         }
@@ -574,8 +611,13 @@ def variations(accuracies: dict, seeds: int = 1, temperature: float = 9.0) -> pd
     """
     rows = [
         {
-            **{"profile": "paper", "dataset": "mnist", "training": training, "teacher": teacher, "seed": seed},
-            **{"missing_class": c, "temperature": 1.0 if training == "none" else temperature},
+            "profile": "paper",
+            "dataset": "mnist",
+            "training": training,
+            "teacher": teacher,
+            "seed": seed,
+            "missing_class": c,
+            "temperature": 1.0 if training == "none" else temperature,
             "accuracy_missing": (value(accuracy, seed) + c - 4.5) / 100 if lacking else math.nan,
             "accuracy": 0.2 if lacking else value(accuracy, seed) / 100,
         }

@@ -10,6 +10,7 @@ import socket
 import struct
 import urllib.error
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -130,7 +131,11 @@ def test_data_hash_needs_no_data(monkeypatch, tmp_path):
 def test_recorded_hashes_and_split_rule_are_pinned():
     """A changed hash or rule gives every run another key: change this test only on purpose."""
     assert {name: value[:12] for name, value in data.SHA256.items()} == {
-        "mnist": "ef5506b5586a", "fashion_mnist": "598f1945c14a", "cifar10": "3a8bea0d624a", "digits": "fc9b7861020e"}
+        "mnist": "ef5506b5586a",
+        "fashion_mnist": "598f1945c14a",
+        "cifar10": "3a8bea0d624a",
+        "digits": "fc9b7861020e",
+    }
     assert data.SPLIT_RULE == 1
 
 
@@ -140,10 +145,12 @@ def test_hash_covers_values_shapes_and_order():
     assert data._sha256((np.asfortranarray(images), labels.astype(">i8"), test_images, test_labels)) == reference
     flipped = images.copy()
     flipped[7, 0, 0, 0] ^= 1
-    for other in ((flipped, labels, test_images, test_labels),
-                  (images.reshape(-1, 1, 4, 5), labels, test_images, test_labels),
-                  (images[::-1], labels[::-1], test_images, test_labels),
-                  (test_images, test_labels, images, labels)):
+    for other in (
+        (flipped, labels, test_images, test_labels),
+        (images.reshape(-1, 1, 4, 5), labels, test_images, test_labels),
+        (images[::-1], labels[::-1], test_images, test_labels),
+        (test_images, test_labels, images, labels),
+    ):
         assert data._sha256(other) != reference
 
 
@@ -228,9 +235,14 @@ def test_real_splits(name, request):
     assert test.labels.tolist() == test_labels.tolist()
 
 
-@pytest.mark.parametrize("name, first, last", [
-    ("mnist", [5, 0, 4, 1, 9, 2, 1, 3], [3, 4, 5, 6]), ("fashion_mnist", [9, 0, 0, 3, 0, 2, 7, 2], [1, 8, 1, 5]),
-    ("cifar10", [6, 9, 9, 4, 1, 1, 2, 7], [3, 5, 1, 7])])
+@pytest.mark.parametrize(
+    "name, first, last",
+    [
+        ("mnist", [5, 0, 4, 1, 9, 2, 1, 3], [3, 4, 5, 6]),
+        ("fashion_mnist", [9, 0, 0, 3, 0, 2, 7, 2], [1, 8, 1, 5]),
+        ("cifar10", [6, 9, 9, 4, 1, 1, 2, 7], [3, 5, 1, 7]),
+    ],
+)
 def test_real_labels_as_commonly_shown(real_data, name, first, last):
     """The best known labels of each dataset: CIFAR-10 begins with a frog and two trucks, MNIST with 5 0 4 1 9."""
     assert load_dataset(name, "train", real_data).labels[:8].tolist() == first
@@ -392,8 +404,18 @@ def test_truncated_cifar_file_is_named(cifar, tmp_path, change):
 def pickled_batches(arrays: data.Arrays) -> list[bytes]:
     """Make what the Python version's files hold: byte rows of three planes and a list of labels, pickle protocol 2."""
     images, labels = np.concatenate(arrays[0::2]), np.concatenate(arrays[1::2])
-    return [pickle.dumps({"data": images[i : i + 10].reshape(10, 3072), "labels": labels[i : i + 10].tolist(),
-                          "batch_label": "made up", "filenames": []}, protocol=2) for i in range(0, 60, 10)]
+    return [
+        pickle.dumps(
+            {
+                "data": images[i : i + 10].reshape(10, 3072),
+                "labels": labels[i : i + 10].tolist(),
+                "batch_label": "made up",
+                "filenames": [],
+            },
+            protocol=2,
+        )
+        for i in range(0, 60, 10)
+    ]
 
 
 def test_cifar_pickles_decode_to_the_same_arrays(cifar, tmp_path):
@@ -407,7 +429,7 @@ def test_cifar_pickles_decode_to_the_same_arrays(cifar, tmp_path):
 class Python2Pickler(pickle._Pickler):
     """Writes text and bytes as Python 2 wrote its strings, as in the published files."""
 
-    dispatch = dict(pickle._Pickler.dispatch)
+    dispatch: ClassVar[dict] = dict(pickle._Pickler.dispatch)
 
     def save_string(self, value):
         content = value if isinstance(value, bytes) else value.encode("latin1")
@@ -508,11 +530,14 @@ def test_missing_test_file_without_network_is_named(mnist, tmp_path):
     assert len(list(tmp_path.rglob("*.gz"))) == 3
 
 
-@pytest.mark.parametrize("name, wanted", [
-    ("mnist", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "MNIST/raw"]),
-    ("fashion_mnist", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "FashionMNIST/raw"]),
-    ("cifar10", ["data_batch_1.bin", "test_batch.bin", "cifar-10-batches-bin"]),
-])
+@pytest.mark.parametrize(
+    "name, wanted",
+    [
+        ("mnist", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "MNIST/raw"]),
+        ("fashion_mnist", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "FashionMNIST/raw"]),
+        ("cifar10", ["data_batch_1.bin", "test_batch.bin", "cifar-10-batches-bin"]),
+    ],
+)
 def test_no_network_says_what_to_put_where(tmp_path, name, wanted):
     """torchvision's own download code runs here and meets a socket that refuses."""
     with pytest.raises(DataError) as error:

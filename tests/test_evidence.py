@@ -11,7 +11,11 @@ from kdutils.claims import DATASETS
 from kdutils.experiments import ARTEFACTS, GROUPS, STUDENT_TABLES, TEACHER_TABLES, StudentRun, Study
 from kdutils.response import COUNTERFEITS
 
-BEYOND = ("variations", "related", "tutorial")  # not the paper's: recorded as far as they go, and their pages say how far
+BEYOND = (
+    "variations",
+    "related",
+    "tutorial",
+)  # not the paper's: recorded as far as they go, and their pages say how far
 RUN_TABLES = (*STUDENT_TABLES, *TEACHER_TABLES, "curves", "projection")
 
 

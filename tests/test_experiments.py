@@ -200,12 +200,16 @@ def test_the_retrained_teacher_is_chosen_on_validation(tmp_path):
     assert study.chosen("fashion_mnist") == [], "nothing is recorded yet"
     rows = [
         {
-            **{"profile": "cpu", "dataset": "fashion_mnist", "training": str(cell), "teacher": "large", "seed": 0},
-            **{"temperature": t, "run": f"{cell}{t}", "accuracy": 0.99 if str(cell) == "256x1" else 0.5},
-            **{
-                "validation_best": 0.9,
-                "validation_last": 0.8 if cell.batch_size == 1024 and t == 9 else 0.7 + t / 1000,
-            },
+            "profile": "cpu",
+            "dataset": "fashion_mnist",
+            "training": str(cell),
+            "teacher": "large",
+            "seed": 0,
+            "temperature": t,
+            "run": f"{cell}{t}",
+            "accuracy": 0.99 if str(cell) == "256x1" else 0.5,
+            "validation_best": 0.9,
+            "validation_last": 0.8 if cell.batch_size == 1024 and t == 9 else 0.7 + t / 1000,
         }
         for cell in sweep(PROFILES["cpu"], "fashion_mnist")
         for t in (9.0, 20.0)

@@ -29,8 +29,16 @@ SOURCES = (("a", 1), ("b", 2))
 
 def student(dataset: str = "digits", **changes) -> StudentProtocol:
     usual = {
-        **{"dataset": dataset, "data": data_hash(dataset), "seed": 0, "train_size": 400, "batch_size": 8, "epochs": 3},
-        **{"teacher": "a", "teacher_epoch": 1, "missing_class": 3, "temperature": 9.0},
+        "dataset": dataset,
+        "data": data_hash(dataset),
+        "seed": 0,
+        "train_size": 400,
+        "batch_size": 8,
+        "epochs": 3,
+        "teacher": "a",
+        "teacher_epoch": 1,
+        "missing_class": 3,
+        "temperature": 9.0,
     }
     return StudentProtocol(**usual | changes)
 

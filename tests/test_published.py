@@ -50,20 +50,24 @@ def test_missing_class_is_complete():
     assert table["accuracy"].between(0, 100).all()
 
 
-@pytest.mark.parametrize("dataset, missing_class, teacher, accuracies", [
-    ("mnist", 0, "small", [99.18, 99.28, 99.48, 99.18, 98.67, 98.57]),
-    ("mnist", 6, "large", [17.32, 2.08, 12.83, 7.09, 18.58, 7.41]),
-    ("mnist", 9, "large", [0.00, 0.69, 0.10, 1.48, 1.28, 2.18]),
-    ("fashion_mnist", 0, "large", [0.6, 6, 7.6, 7, 8.4, 9]),
-    ("fashion_mnist", 6, "small", [55.80, 42.30, 30.30, 17.49, 6.40, 2.70]),
-    ("fashion_mnist", 9, "small", [91.29, 89.99, 87.99, 83.39, 79.69, 74.00]),
-    ("cifar10", 0, "small", [70.99, 66.6, 52.1, 42.6, 39.7, 31.5]),
-    ("cifar10", 3, "small", [50.8, 42.1, 33, 22.6, 8.7, 4.6]),
-    ("cifar10", 9, "large", [3.09, 2.99, 1.09, 0.80, 0.09, 0.80]),
-])
+@pytest.mark.parametrize(
+    "dataset, missing_class, teacher, accuracies",
+    [
+        ("mnist", 0, "small", [99.18, 99.28, 99.48, 99.18, 98.67, 98.57]),
+        ("mnist", 6, "large", [17.32, 2.08, 12.83, 7.09, 18.58, 7.41]),
+        ("mnist", 9, "large", [0.00, 0.69, 0.10, 1.48, 1.28, 2.18]),
+        ("fashion_mnist", 0, "large", [0.6, 6, 7.6, 7, 8.4, 9]),
+        ("fashion_mnist", 6, "small", [55.80, 42.30, 30.30, 17.49, 6.40, 2.70]),
+        ("fashion_mnist", 9, "small", [91.29, 89.99, 87.99, 83.39, 79.69, 74.00]),
+        ("cifar10", 0, "small", [70.99, 66.6, 52.1, 42.6, 39.7, 31.5]),
+        ("cifar10", 3, "small", [50.8, 42.1, 33, 22.6, 8.7, 4.6]),
+        ("cifar10", 9, "large", [3.09, 2.99, 1.09, 0.80, 0.09, 0.80]),
+    ],
+)
 def test_missing_class_rows(dataset, missing_class, teacher, accuracies):
     table = published.load("missing_class").query(
-        "dataset == @dataset and missing_class == @missing_class and teacher == @teacher")
+        "dataset == @dataset and missing_class == @missing_class and teacher == @teacher"
+    )
     assert table.sort_values("temperature")["accuracy"].tolist() == accuracies
 
 

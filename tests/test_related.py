@@ -308,16 +308,20 @@ def trials(values: dict[float, list[tuple[float, float]]], system: str = "Eq. 4"
     """Rows of one system: by temperature, (validation, test) for each seed."""
     return pd.DataFrame(
         {
-            **{
-                "profile": "smoke",
-                "dataset": "digits",
-                "system": system,
-                "training": "equal",
-                "teacher": "large",
-                "temperature": t,
-            },
-            **{"alpha": 0.99, "learning_rate": 1e-3, "seed": seed, "run": f"{t}-{seed}"},
-            **{"validation_last": validation, "validation_best": 1.0, "accuracy": test, "entropy": 1.0},
+            "profile": "smoke",
+            "dataset": "digits",
+            "system": system,
+            "training": "equal",
+            "teacher": "large",
+            "temperature": t,
+            "alpha": 0.99,
+            "learning_rate": 1e-3,
+            "seed": seed,
+            "run": f"{t}-{seed}",
+            "validation_last": validation,
+            "validation_best": 1.0,
+            "accuracy": test,
+            "entropy": 1.0,
         }
         for t, pairs in values.items()
         for seed, (validation, test) in enumerate(pairs)
