@@ -10,7 +10,6 @@ execution off. So a page can never show outputs from older code, pages may inclu
 Book itself parses pages before it executes), and building never writes into the sources.
 """
 
-import argparse
 import json
 import os
 import re
@@ -26,10 +25,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that this works without an installed kdutils too
 
-from kdutils.errors import UserError, check_name
+from kdutils.errors import Parser, UserError, run_command
 
 FRONT = ("<!-- verdicts: written by `python book/build.py front` -->", "<!-- end of verdicts -->")
-COMPUTE = ("never", "missing", "always")
 
 
 def replicate(
@@ -264,23 +262,9 @@ def write_address() -> None:
             print(f"{path.relative_to(ROOT)}: {old} -> {new}")
 
 
-def check_device(device: str) -> str:
-    """Return `device` if this machine has it, else raise UserError."""
-    check_name("device", device.split(":")[0], ("auto", "cpu", "cuda", "mps"))
-    if device not in ("auto", "cpu"):
-        import torch
-
-        try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            first = str(error).splitlines()[0]
-            raise UserError(f"device {device!r} is not to be had here ({first}); 'cpu' always is") from None
-    return device
-
-
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="book/build.py", description=__doc__.split("\n")[0])
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser = Parser(prog="book/build.py", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
     commands.add_parser("publish", help="the published book, from the recorded evidence")
     commands.add_parser("front", help="write the verdicts and the figure that stand in README.md")
     commands.add_parser("address", help="write pyproject.toml's repository address wherever it stands")
@@ -288,8 +272,8 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--profile", default="smoke", help="smoke, cpu or paper")
     options.add_argument("--datasets", default="digits", help="names, separated by commas")
     options.add_argument("--seeds", default="", help="how many seeds (default: each notebook's own)")
-    options.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    options.add_argument("--compute", default="missing", help=", ".join(COMPUTE))
+    options.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
+    options.add_argument("--compute", default="missing", help="never, missing or always")
     asked = parser.parse_args(arguments)
 
     if asked.command in ("address", "front"):
@@ -299,24 +283,16 @@ def main(arguments: list[str] | None = None) -> None:
     if asked.command == "publish":
         html = publish()
     else:
-        from kdutils.data import NAMES  # here, not above: this imports torch, which the other commands do without
-        from kdutils.protocols import PROFILES
+        from kdutils.experiments import Study  # here, not above: this imports torch, which the others do without
 
-        check_name("compute", asked.compute, COMPUTE)
-        check_name("profile", asked.profile, PROFILES)
-        datasets = [check_name("dataset", name.strip(), NAMES) for name in asked.datasets.split(",")]
         if asked.seeds and not re.fullmatch("[1-9][0-9]?", asked.seeds):
             raise UserError(f"seeds must be a whole number from 1 to 99, not {asked.seeds!r}")
         seeds = int(asked.seeds) if asked.seeds else None
-        html = replicate(asked.profile, datasets, seeds, check_device(asked.device), asked.compute)
+        datasets = [name.strip() for name in asked.datasets.split(",")]
+        Study(asked.profile, datasets, seeds or 0, asked.compute, asked.device)  # which looks them over
+        html = replicate(asked.profile, datasets, seeds, asked.device, asked.compute)
     print(f"the book, after {time.monotonic() - started:.0f} s: {html / 'index.html'}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit("\nstopped; what was recorded is kept, and the same command continues")
+    run_command(main)

@@ -9,23 +9,16 @@ python -m kdutils sweetspot --dataset fashion_mnist --student student-baseline -
 import argparse
 import dataclasses
 import functools
-import sys
+import os
 from pathlib import Path
 
 from kdutils import records, sweetspot
 from kdutils.data import SPLITS, data_hash, load_dataset
-from kdutils.errors import UserError, check_name
+from kdutils.errors import Parser, UserError, check_name, check_whole, run_command
 from kdutils.experiments import ARTEFACTS, Study, status
 from kdutils.models import INPUT_SHAPES, ROLES, create_model
 from kdutils.protocols import ALPHA_KD, FULL_SIZE, PROFILES, STUDENT_BATCH, TABLE_TEMPERATURE, TEACHER_RATE
 from kdutils.training import resolve_device, stratified
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, with its mistakes reported in one line like all others."""
-
-    def error(self, message: str) -> None:
-        raise UserError(f"{message}; see: {self.prog} --help")
 
 
 def parser() -> Parser:
@@ -90,22 +83,19 @@ def search(options: argparse.Namespace) -> None:
         check_name("role", role, ROLES)
     device = resolve_device(options.device)
     for name, file, allowed in (("--plot", options.plot, (".png", ".pdf", ".svg")), ("--csv", options.csv, (".csv",))):
-        if file and (Path(file).suffix not in allowed or not Path(file).absolute().parent.is_dir()):
-            raise UserError(f"{name} {file}: it must end in {' or '.join(allowed)} and its folder must be there")
+        if file and (Path(file).suffix not in allowed or not _is_writable(Path(file).absolute())):
+            raise UserError(f"{name} {file}: it must end in {' or '.join(allowed)} and its folder be there and writable")
     if options.record:
         records.check_writable(options.results)
     for name, size in (("--train-size", options.train_size), ("--eval-size", options.eval_size)):
-        if size is not None and size < 100:
-            raise UserError(f"{name} must be at least 100; got {size}")
-    sets = {split: load_dataset(dataset, split) for split in SPLITS}
-    sizes = {"train": options.train_size, "validation": options.eval_size, "test": options.eval_size}
-    sets = {split: s.subset(stratified(s.labels, sizes[split])) for split, s in sets.items()}
-    share = len(sets["train"]) / FULL_SIZE[dataset]
+        if size is not None:
+            check_whole(name, size, 100, FULL_SIZE[dataset])
+    share = (options.train_size or FULL_SIZE[dataset]) / FULL_SIZE[dataset]
     shrunk = lambda size: max(1, round(size * share))
     settings = sweetspot.Settings(
         teacher_rate=TEACHER_RATE[dataset],
         student_batch=max(16, shrunk(STUDENT_BATCH[dataset])),  # with fewer, steps cost little but their overhead
-        student_epochs=options.student_epochs or PROFILES["paper"].student_epochs[dataset],
+        student_epochs=PROFILES["paper"].student_epochs[dataset] if options.student_epochs is None else options.student_epochs,
         probe_examples=options.probe_examples,
         probe_epochs=options.probe_epochs,
         repeats=options.repeats,
@@ -122,6 +112,10 @@ def search(options: argparse.Namespace) -> None:
         "budget": options.budget,
         "seed": options.seed,
     }
+    sweetspot.check_numbers(**asked, settings=settings)  # before data are downloaded
+    sets = {split: load_dataset(dataset, split) for split in SPLITS}
+    sizes = {"train": options.train_size, "validation": options.eval_size, "test": options.eval_size}
+    sets = {split: s.subset(stratified(s.labels, sizes[split])) for split, s in sets.items()}
     factories = [functools.partial(create_model, dataset, role) for role in (options.teacher, options.student)]
     found = sweetspot.search(*factories, sets, **asked, device=options.device, settings=settings)
     # What took long is written before anything is said: a closed pipe must not lose it.
@@ -202,19 +196,16 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{name}: {runs} runs recorded at profile {study.profile} for {', '.join(wanted)}")
 
 
+def _is_writable(file: Path) -> bool:
+    try:
+        return os.access(file.parent, os.W_OK) and file.parent.is_dir() and not file.is_dir()
+    except OSError:  # a name that is too long
+        return False
+
+
 def _own(profile: str) -> list[str]:
     return ["digits"] if profile == "smoke" else ["mnist", "fashion_mnist", "cifar10"]
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except FloatingPointError as error:
-        print(f"failed: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped; what was recorded is kept, and the same command continues", file=sys.stderr)
-        sys.exit(130)
+    run_command(main)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kdutils.errors import UserError, check_name
+from kdutils.errors import UserError, check_folder, check_name
 
 NAMES = ("mnist", "fashion_mnist", "cifar10", "digits")
 SPLITS = ("train", "validation", "test")
@@ -124,7 +124,7 @@ def load_dataset(name: str, split: str, root: str | os.PathLike | None = None) -
     check_name("dataset", name, NAMES)
     check_name("split", split, SPLITS)
     root = root or os.environ.get("KDUTILS_DATA") or "~/.cache/kdutils/data"
-    arrays = _official(name, None if name == "digits" else Path(root).expanduser().resolve())
+    arrays = _official(name, None if name == "digits" else check_folder("data root (root, or KDUTILS_DATA)", root).resolve())
     if split == "test":
         images, labels = (array.copy() for array in arrays[2:])
     else:
@@ -168,8 +168,6 @@ def _official(name: str, root: Path | None) -> Arrays:
     try:
         if name == "digits":
             arrays, source, remedy = _read_digits(), "scikit-learn's digits", "install another version of scikit-learn"
-        elif root.is_file():
-            raise DataError(f"data root {root} is a file: name a folder, as root or in KDUTILS_DATA")
         else:
             arrays, folder = _read_cifar10(root) if name == "cifar10" else _read_idx_dataset(name, root)
             source, remedy = f"the files in {folder}", "delete them and run again"

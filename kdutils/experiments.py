@@ -13,7 +13,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ import torch
 
 from kdutils import claims, projection, published, records, response, tutorial
 from kdutils.data import NAMES, SPLITS, data_hash, load_dataset
-from kdutils.errors import UserError, check_name
+from kdutils.errors import UserError, check_folder, check_name, check_whole
 from kdutils.fleet import Student
 from kdutils.models import count_multiply_adds, count_parameters, create_model
 from kdutils.protocols import (
@@ -216,24 +216,21 @@ class Study:
         self.datasets = list(dict.fromkeys(self.datasets))
         check_name("profile", self.profile, PROFILES)
         check_name("compute", self.compute, COMPUTE)
-        if isinstance(self.seeds, bool) or not isinstance(self.seeds, int) or not 0 <= self.seeds <= 99:
-            raise UserError(f"seeds must be a whole number from 0 (the profile's own) to 99, not {self.seeds!r}")
-        for name in ("device", "results"):
-            if not isinstance(getattr(self, name), str | Path):
-                raise UserError(f"{name} must be a string, not {getattr(self, name)!r}")
-        if self.results and Path(self.results).expanduser().is_file():
-            raise UserError(f"results must be a folder, and {self.results} is a file")
-        self._device = resolve_device(str(self.device))
+        check_whole("seeds (0: the profile's own)", self.seeds, 0, 99)
+        if self.results != "":
+            check_folder("results", self.results)
+        self._device = resolve_device(self.device)
         self._afresh: set = set()  # what `always` has run so far: shared runs are run once
 
     @classmethod
-    def from_parameters(cls, namespace: dict) -> "Study":
+    def from_parameters(cls, namespace: dict, own: Collection[str] = ()) -> "Study":
         """The study that a notebook's parameters describe, papermill's included.
 
         papermill only warns of a parameter that a notebook does not have. Here every plain value in `namespace` that
-        is no parameter is refused, so that a mistyped `-p profil smoke` cannot pass for the default.
+        is no parameter is refused, so that a mistyped `-p profil smoke` cannot pass for the default. `own` names the
+        parameters of one notebook alone, which are its own business.
         """
-        allowed = [f for f in cls.__dataclass_fields__ if f != "root"]
+        allowed = [*(f for f in cls.__dataclass_fields__ if f != "root"), *own]
         plain = {
             name: value
             for name, value in namespace.items()
@@ -245,7 +242,7 @@ class Study:
             plain = {name: value for name, value in plain.items() if name in allowed}
         for name in plain:
             check_name("parameter", name, allowed)
-        return cls(**plain)
+        return cls(**{name: value for name, value in plain.items() if name not in own})
 
     @property
     def full(self):
@@ -359,6 +356,7 @@ class Study:
         table : DataFrame
             The records that are shown; if it is empty the line says that nothing has been run yet.
         """
+        artefact = check_name("table or figure", artefact, ARTEFACTS)
         datasets = [d for d in self.datasets if d in ARTEFACTS[artefact].datasets]
         shown = table["profile"].unique()
         profile = shown[0] if len(shown) == 1 else self.profile

@@ -9,30 +9,32 @@ float32 whatever the autocast, or in float64 if the logits are.
 
 import math
 from collections.abc import Callable, Sequence
-from numbers import Real
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdutils.errors import UserError, check_name
+from kdutils.errors import UserError, check_name, check_number, check_whole
 
 
 def label_smoothing_targets(labels: Tensor, num_classes: int, alpha: float) -> Tensor:
     """Eq. 1 and Table 1: q' = (1 - alpha)·q + alpha/C, float32 (N, C), of integer class indices (N,)."""
-    _check_number("alpha", alpha, labels.shape)
-    labels = _class_indices(labels, labels.shape, num_classes)
+    check_whole("num_classes", num_classes, 1)
+    labels = _class_indices(labels, None, num_classes)
+    _check_option("alpha", alpha, labels.shape)
     return (1 - alpha) * F.one_hot(labels, num_classes).float() + alpha / num_classes
 
 
 def label_smoothing_loss(logits: Tensor, labels: Tensor, alpha: float) -> Tensor:
     """Eq. 3: H(q', p) = (1 - alpha)·H(q, p) + alpha·H(u, p), batch mean, of logits (N, C) and labels (N,)."""
-    _check_number("alpha", alpha, labels.shape)
+    _check_logits(logits)
+    _check_option("alpha", alpha, logits.shape[:-1])
     return _mean((1 - alpha) * _cross_entropies(logits, labels) - alpha * _log_softmax(logits).mean(-1))
 
 
 def label_smoothing_loss_kl(logits: Tensor, labels: Tensor, alpha: float) -> Tensor:
     """Eq. 2, which is Eq. 4 at T = 1 from a uniform teacher, and is Eq. 3 less the constant alpha·H(u) = alpha·ln C."""
+    _check_logits(logits)
     return distillation_loss(logits, torch.zeros_like(logits), labels, temperature=1, alpha=alpha)
 
 
@@ -103,6 +105,8 @@ def residual_logits(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
     By logit matching, for then A's loss is the squared error of the deployed sum: ((T - S) - A)² = (T - (S + A))². Gao
     et al. match feature maps; this is the same on responses, the only thing that response-based distillation sees.
     """
+    for logits in (teacher_logits, student_logits):
+        _check_logits(logits)
     return (_precise(teacher_logits) - _precise(student_logits)).detach()
 
 
@@ -114,9 +118,9 @@ def virtual_teacher_logits(labels: Tensor, num_classes: int, correct: float = 0.
     the student's at T. In the authors' code the *probabilities* are divided by T, the student carries no temperature,
     and the KL term is multiplied by 100.
     """
-    if not isinstance(correct, Real) or not 0 < correct < 1:
-        raise UserError(f"correct must be a number in (0, 1); got {correct!r}")
-    labels = _class_indices(labels, labels.shape, num_classes)
+    check_number("correct", correct, 0, 1, "()")
+    check_whole("num_classes", num_classes, 2)
+    labels = _class_indices(labels, None, num_classes)
     logits = torch.full((*labels.shape, num_classes), math.log((1 - correct) / (num_classes - 1)), device=labels.device)
     return logits.scatter(-1, labels[..., None], math.log(correct))
 
@@ -139,6 +143,8 @@ def decoupled_losses(
     code lets the soft term grow over the first epochs; this one does not. Shapes and errors as `distillation_losses`.
     """
     student, teacher = _check(student_logits, teacher_logits, temperature, alpha, scale_by_t2)
+    check_number("beta", beta, 0)
+    check_whole("the number of classes, whose others are what NCKD compares,", student.shape[-1], 2)
     labels = _class_indices(labels, student.shape[:-1], student.shape[-1])
     halves, others = [], []
     for logits in (teacher, student):
@@ -207,10 +213,12 @@ def losses_by_member(kinds: Sequence[str | None], device: torch.device) -> Calla
 
 def _check(student: Tensor, teacher: Tensor, *options: object) -> tuple[Tensor, Tensor]:
     """Both logits if they and the options (temperature, alpha, T²) fit; the teacher's get no gradient."""
+    for logits in (student, teacher):
+        _check_logits(logits)
     if teacher.shape[-2:] != student.shape[-2:] or not _fits(teacher.shape, student.shape):
         raise UserError(f"logits disagree in shape: student {tuple(student.shape)}, teacher {tuple(teacher.shape)}")
     for name, value in zip(("temperature", "alpha", "scale_by_t2"), options, strict=True):
-        _check_number(name, value, student.shape[:-1])
+        _check_option(name, value, student.shape[:-1])
     return student, teacher.detach()
 
 
@@ -249,19 +257,29 @@ def _fits(shape: torch.Size, target: torch.Size) -> bool:
     return len(shape) <= len(target) and all(n in (1, target[i - len(shape)]) for i, n in enumerate(shape))
 
 
-def _check_number(name: str, value: object, shape: torch.Size) -> None:
+def _check_logits(logits: object) -> None:
+    if not isinstance(logits, Tensor) or not logits.is_floating_point() or logits.ndim == 0 or logits.shape[-1] == 0:
+        got = f"{logits.dtype} {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise UserError(f"logits must be a floating-point tensor (..., N, C); got {got}")
+
+
+def _check_option(name: str, value: object, shape: torch.Size) -> None:
     if isinstance(value, Tensor):
-        good, rule = _fits(value.shape, shape), f"broadcast to the examples {tuple(shape)}"
+        if not _fits(value.shape, shape):
+            raise UserError(f"{name} must broadcast to the examples {tuple(shape)}; got {tuple(value.shape)}")
     elif name == "temperature":
-        good, rule = isinstance(value, Real) and 0 < value < math.inf, "be a number in (0, inf)"
-    else:
-        good, rule = isinstance(value, Real) and 0 <= value <= 1, "be a number in [0, 1]"
-    if not good:
-        raise UserError(f"{name} must {rule}; got {getattr(value, 'shape', value)!r}")
+        check_number(name, value, 0, ends="()")
+    elif name == "alpha":
+        check_number(name, value, 0, 1)
+    elif not isinstance(value, bool):
+        raise UserError(f"{name} must be True or False; got {value!r}")
 
 
-def _class_indices(labels: Tensor, shape: torch.Size, num_classes: int) -> Tensor:
-    """Labels as int64, expanded to the examples' shape."""
+def _class_indices(labels: Tensor, shape: torch.Size | None, num_classes: int) -> Tensor:
+    """Labels as int64, expanded to the examples' shape; None: their own."""
+    if not isinstance(labels, Tensor):
+        raise UserError(f"labels must be a tensor of integers; got a {type(labels).__name__}")
+    shape = labels.shape if shape is None else shape
     fits = _fits(labels.shape, shape) and labels.shape[-1:] == shape[-1:]
     if not fits or labels.is_floating_point() or labels.dtype == torch.bool:
         raise UserError(

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdutils.errors import check_name
+from kdutils.errors import check_name, check_number, check_whole
 
 ROLES = ("teacher-large", "teacher-small", "student", "student-baseline")
 #: Images a network takes: channels, height (= width).
@@ -128,12 +128,15 @@ def create_model(
     Raises
     ------
     UserError
-        For an unknown data set, role or variant.
+        For an unknown data set, role or variant, or a dropout or seed that is none.
     """
     check_name("dataset", dataset, INPUT_SHAPES)
     check_name("role", role, ROLES)
     key, large = (dataset, role), (dataset, "teacher-large")
-    changes = variant.split("+")
+    check_number("dropout", dropout, 0, 1, "[)")
+    if seed is not None:
+        check_whole("seed", seed, 0, 2**64 - 1)
+    changes = variant.split("+") if isinstance(variant, str) else [variant]
     for change in changes:
         check_name("variant", change, VARIANTS)
     convolutions, hidden_widths = (
@@ -186,7 +189,7 @@ def count_parameters(model: nn.Module) -> int:
 
 def count_multiply_adds(model: nn.Module, dataset: str) -> int:
     """Multiply-adds of one image's forward pass, in the convolutions and dense layers, padding included."""
-    channels, size = INPUT_SHAPES[dataset]
+    channels, size = INPUT_SHAPES[check_name("dataset", dataset, INPUT_SHAPES)]
     total = 0
 
     def add(module: nn.Module, inputs: tuple, output: Tensor) -> None:

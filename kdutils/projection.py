@@ -1,5 +1,7 @@
 """The penultimate-layer projection of Müller et al. (2019), and how tight its clusters are (section 4.3)."""
 
+import operator
+
 import torch
 from torch import Tensor
 
@@ -28,8 +30,10 @@ def penultimate_projection(features: Tensor, weight: Tensor, bias: Tensor, class
     Raises
     ------
     UserError
-        If the classes are not three different ones, shapes disagree, or the three templates lie on one line.
+        If the classes are not three different ones, shapes disagree, something is not finite, or the three templates
+        lie on one line.
     """
+    _check_finite(features, weight, bias)
     if features.ndim != 2 or weight.shape[1:] != features.shape[1:] or bias.shape != weight.shape[:1]:
         shapes = ", ".join(str(tuple(t.shape)) for t in (features, weight, bias))
         raise UserError(f"features (N, D), weight (C, D) and bias (C,) disagree in shape: {shapes}")
@@ -64,6 +68,7 @@ def projection_from_logits(logits: Tensor, gram: Tensor, classes: tuple[int, int
     UserError
         As `penultimate_projection`.
     """
+    _check_finite(logits, gram)
     if logits.ndim != 2 or gram.shape != (logits.shape[1], logits.shape[1]):
         raise UserError(f"logits (N, C) and gram (C, C) disagree: {tuple(logits.shape)}, {tuple(gram.shape)}")
     first, *others = _check_classes(classes, len(gram))
@@ -98,8 +103,10 @@ def scatter(points: Tensor, labels: Tensor) -> dict[str, float]:
     Raises
     ------
     UserError
-        If there are fewer than two classes, lengths disagree, or the centres coincide, which leaves no ratio.
+        If there are fewer than two classes, lengths disagree, points are not finite, or the centres coincide, which
+        leaves no ratio.
     """
+    _check_finite(points, labels)
     if points.ndim != 2 or labels.shape != points.shape[:1]:
         raise UserError(f"points (N, 2) and labels (N,) disagree: {tuple(points.shape)}, {tuple(labels.shape)}")
     classes, index = labels.unique(return_inverse=True)
@@ -114,8 +121,18 @@ def scatter(points: Tensor, labels: Tensor) -> dict[str, float]:
     return {"within": within, "between": between, "ratio": within / between}
 
 
+def _check_finite(*tensors: Tensor) -> None:
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor) or not tensor.isfinite().all():
+            got = "NaN or inf" if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}"
+            raise UserError(f"only tensors of finite numbers can be projected; got {got}")
+
+
 def _check_classes(classes: tuple[int, int, int], num_classes: int) -> list[int]:
-    classes = [int(c) for c in classes]
+    try:
+        classes = [operator.index(c) for c in classes]
+    except TypeError:
+        raise UserError(f"a plane needs three different classes in 0..{num_classes - 1}; got {classes!r}") from None
     if len(set(classes)) != 3 or len(classes) != 3 or not all(0 <= c < num_classes for c in classes):
         raise UserError(f"a plane needs three different classes in 0..{num_classes - 1}; got {classes}")
     return classes

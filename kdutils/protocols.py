@@ -24,10 +24,13 @@ few examples        as many optimiser steps for every number of examples as the 
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 
+from kdutils.data import NAMES as DATASETS
 from kdutils.data import data_hash
-from kdutils.response import COUNTERFEITS
+from kdutils.errors import check_name, check_number, check_whole
+from kdutils.response import COUNTERFEITS, SELECTIONS
 
 SCHEMA = 1
 TEMPERATURES = (3.0, 6.0, 9.0, 12.0, 15.0, 20.0)  # Tables 4-6
@@ -39,11 +42,38 @@ UNIFORM = "uniform"  # a teacher without a network: label smoothing is distillat
 VIRTUAL = "virtual"  # another: `losses.virtual_teacher_logits` (Yuan et al. 2020)
 RESIDUAL = "residual "  # and a student's key: what that student's teacher says beyond it (Gao et al. 2020)
 
-
 def seed_for(*parts: object) -> int:
     """A 63-bit seed that depends on all of `parts` and on nothing else; the same on every machine."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8]) >> 1
 
+#: What the fields of protocols may be, where not the code that uses them says so.
+WHOLE = {
+    **dict.fromkeys(("batch_size", "epochs", "train_size", "eval_size", "examples", "steps"), (1, None)),
+    **{"seed": (0, None), "teacher_epoch": (0, None), "missing_class": (0, 9)},
+}
+NUMBERS = {"alpha": (0, 1, "[]"), "dropout": (0, 1, "[)")} | dict.fromkeys(
+    ("temperature", "learning_rate"), (0, math.inf, "()")
+)
+NAMES = {
+    "dataset": DATASETS,
+    "optimizer": ("adam", "sgd"),
+    "precision": ("float32", "bfloat16"),
+    "selection": SELECTIONS,
+    "counterfeit": COUNTERFEITS,
+}
+
+def _check(protocol: "Protocol") -> None:
+    """Raise UserError if a field holds what it cannot."""
+    for name, kind in protocol.__annotations__.items():
+        value = getattr(protocol, name)
+        if value is None and "None" in str(kind):
+            continue
+        if name in WHOLE:
+            check_whole(name, value, *WHOLE[name])
+        elif name in NUMBERS:
+            check_number(name, value, *NUMBERS[name])
+        elif name in NAMES:
+            check_name(name, value, NAMES[name])
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherProtocol:
@@ -62,7 +92,7 @@ class TeacherProtocol:
     variant: str = "table7"
     eval_size: int | None = None  # validation and test images that are looked at, stratified; None: all
     schema: int = SCHEMA
-
+    __post_init__ = _check
 
 @dataclass(frozen=True, kw_only=True)
 class StudentProtocol:
@@ -92,13 +122,13 @@ class StudentProtocol:
     loss: str | None = None  # a key of `losses.LOSSES`; None: Eq. 4
     counterfeit: str | None = None  # what the teacher's similarity labels are replaced by, see `response.counterfeit`
     schema: int = SCHEMA
+    __post_init__ = _check
 
     @property
     def source(self) -> tuple:
         """What tells the logits that this student learns from: teacher and epoch, and any counterfeit with its T."""
         more = (self.counterfeit, self.temperature) if self.counterfeit else ()
         return (self.teacher, self.teacher_epoch, *more)
-
 
 @dataclass(frozen=True, kw_only=True)
 class TutorialProtocol:
@@ -117,7 +147,7 @@ class TutorialProtocol:
     temperature: float = 2.0
     alpha: float = 0.25
     schema: int = SCHEMA
-
+    __post_init__ = _check
 
 # What runs implied before a field was added. A field at this value is left out of the canonical protocol, so that the
 # keys of older runs stay what they are. These values never change, whatever a field's default becomes.
@@ -133,7 +163,6 @@ IMPLIED = {
 
 Protocol = TeacherProtocol | StudentProtocol | TutorialProtocol
 
-
 def canonical(protocol: Protocol) -> str:
     """The protocol as canonical JSON: its kind and every field but those at their `IMPLIED` value, sorted."""
     fields = {"kind": type(protocol).__name__, **dataclasses.asdict(protocol)}
@@ -141,11 +170,9 @@ def canonical(protocol: Protocol) -> str:
     fields = {name: value for name, value in fields.items() if name not in implied or value != implied[name]}
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
-
 def key(protocol: Protocol) -> str:
     """The run's key: the first 16 hexadecimal digits of the canonical JSON's SHA-256."""
     return hashlib.sha256(canonical(protocol).encode()).hexdigest()[:16]
-
 
 FULL_SIZE = {"mnist": 55_000, "fashion_mnist": 55_000, "cifar10": 45_000, "digits": 1_257}
 VALIDATION_SIZE = {"mnist": 5_000, "fashion_mnist": 5_000, "cifar10": 5_000, "digits": 180}
@@ -156,7 +183,6 @@ EXAMPLES = (5, 10, 20, 50, 100, 200, 500, 1000, 2000)  # a class, Figure 4
 EVALUATIONS = 10  # of a student that learns from few examples, at equal distances
 SWEEP_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 50)  # at which a sweep's teachers are distilled
 
-
 @dataclass(frozen=True)
 class Training:
     """How long a teacher is trained: its batch size (at full scale) and epochs."""
@@ -166,7 +192,6 @@ class Training:
 
     def __str__(self) -> str:
         return f"{self.batch_size}x{self.epochs}"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
@@ -234,10 +259,8 @@ class Profile:
         size = self.train_size[dataset] or FULL_SIZE[dataset]
         return [n for n in self.examples[dataset] if 10 * n <= size]
 
-
 def _all(value: object) -> dict:
     return dict.fromkeys(FULL_SIZE, value)
-
 
 _MNIST_SWEEP = (256, 512, 1024, 2048, 4096, 8192)
 PROFILES = {
@@ -292,14 +315,12 @@ PROFILES = {
     ),
 }
 
-
 # Training lengths at which MNIST's teachers answer digit 6 as the published rows of Tables 2-3 do.
 CALIBRATED = {"small": Training(2048, 1), "large": Training(256, 1)}
 RETRAINED = (Training(4096, 50), Training(8192, 40))  # MNIST's large teacher in section 5 (Fig. 7 b and c)
 # Networks of growing capacity as teachers, for the spectrum of Figure 2: Table 7's, from one layer upwards.
 CAPACITIES = ("baseline", "student", *TEACHERS)
 ROLES = {t: f"teacher-{t}" for t in TEACHERS} | {"student": "student", "baseline": "student-baseline"}
-
 
 def trainings(profile: Profile, dataset: str) -> dict[str, dict[str, Training]]:
     """How long the "small" and "large" teachers are trained, by training protocol.
@@ -313,20 +334,17 @@ def trainings(profile: Profile, dataset: str) -> dict[str, dict[str, Training]]:
         found["calibrated"] = CALIBRATED
     return found
 
-
 def sweep(profile: Profile, dataset: str) -> list[Training]:
     """The cells of section 5's search, batch sizes by epochs, in order."""
     last = profile.sweep_epochs[dataset]
     epochs = sorted({e for e in SWEEP_EPOCHS if e <= last} | {last})
     return [Training(size, e) for size in profile.sweep[dataset] for e in epochs]
 
-
 def retrained(profile: Profile, dataset: str) -> list[Training]:
     """The two trainings of section 5 that Figures 7-8 show; where a sweep has not got them, its largest batch's last."""
     cells = sweep(profile, dataset)
     published = [t for t in RETRAINED if t in cells and dataset == "mnist"]
     return published or [c for c in cells if c.batch_size == max(profile.sweep[dataset])][:-3:-1]
-
 
 def teacher_protocol(profile: Profile, dataset: str, teacher: str, batch_size: int, seed: int) -> TeacherProtocol:
     """The protocol of a teacher of Table 7 (by its name in `ROLES`), at a profile, batch size (full scale) and seed."""

@@ -22,7 +22,7 @@ from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from kdutils.errors import UserError, check_name
+from kdutils.errors import UserError, check_folder, check_name
 from kdutils.protocols import Protocol, canonical, key
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -116,7 +116,7 @@ def results_folder(results: str | Path = "") -> Path:
         If none is given and kdutils is installed without the repository around it.
     """
     if results:
-        return Path(results).expanduser()
+        return check_folder("results", results)
     if not (REPOSITORY / "book").is_dir():
         raise UserError("kdutils stands outside its repository, so there are no records; say where: results=FOLDER")
     return REPOSITORY / "book" / "results"
@@ -158,6 +158,7 @@ def load(name: str, results: str | Path = "") -> pd.DataFrame:
 
 def add(name: str, rows: list[dict], results: str | Path = "") -> None:
     """Add rows to a table. A row whose identity is there already takes the old one's place."""
+    check_name("table of records", name, IDENTITY)
     if not rows:
         return
     folder = results_folder(results)

@@ -4,13 +4,11 @@ The sources are sections 3.3, 4.1 and 4.2 of Vats & Crandall (2021). The paper s
 shown row-wise and column-wise in Tables 2 and 3" and does not define it; `response_variance` fixes six definitions.
 """
 
-from numbers import Real
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdutils.errors import UserError, check_name
+from kdutils.errors import UserError, check_name, check_number, check_whole
 
 SELECTIONS = ("highest", "lowest", "random")
 #: Responses whose similarity labels are not the teacher's own, see `counterfeit`.
@@ -24,7 +22,7 @@ def soft_labels(logits: Tensor, temperature: float) -> Tensor:
     ----------
     logits : Tensor or array (N, C)
     temperature : float
-        T > 0. The largest logit is subtracted before the division, so that nothing overflows.
+        T > 0. The largest logit is subtracted before the division, so that nothing overflows. A logit may be -inf.
 
     Returns
     -------
@@ -33,12 +31,14 @@ def soft_labels(logits: Tensor, temperature: float) -> Tensor:
     Raises
     ------
     UserError
-        If the temperature is no positive number or the logits have no class axis.
+        If the temperature is no positive number, the logits have no class axis, or an example's have no softmax.
     """
-    if not isinstance(temperature, Real) or not 0 < temperature < float("inf"):
-        raise UserError(f"temperature must be a number in (0, inf); got {temperature!r}")
+    check_number("temperature", temperature, 0, ends="()")
     logits = _as_float(logits, "logits")
-    return torch.softmax((logits - logits.amax(dim=-1, keepdim=True)) / temperature, dim=-1)
+    largest = logits.amax(dim=-1, keepdim=True)
+    if not largest.isfinite().all():
+        raise UserError("some logits are not finite, so there are no soft labels: NaN, inf, or all of an example's -inf")
+    return torch.softmax((logits - largest) / temperature, dim=-1)
 
 
 def at_temperature(soft: Tensor, of: float, to: float) -> Tensor:
@@ -46,7 +46,8 @@ def at_temperature(soft: Tensor, of: float, to: float) -> Tensor:
 
     Computed in float64. A soft label that was rounded to 0 stays 0.
     """
-    return soft_labels(torch.log(_as_float(soft, "soft labels").double()) * of, to)
+    check_number("of", of, 0, ends="()")
+    return soft_labels(torch.log(_as_probabilities(soft)) * of, to)
 
 
 def entropy(logits: Tensor, temperature: float) -> Tensor:
@@ -103,9 +104,7 @@ def response_variance(soft: Tensor, labels: Tensor) -> dict[str, float]:
         If there are no examples, one class only to choose from (C = 1), a class with one example, or `soft` is not
         within [0, 1].
     """
-    soft = _as_float(soft, "soft labels").double()
-    if not ((soft >= 0) & (soft <= 1 + 1e-6)).all():
-        raise UserError("soft labels must lie in [0, 1] (were logits given?)")
+    soft = _as_probabilities(soft)
     labels = torch.as_tensor(labels, device=soft.device)
     similarity = _split(soft, labels)[1]
     if soft.ndim != 2 or similarity.numel() == 0:
@@ -151,11 +150,14 @@ def counterfeit(logits: Tensor, labels: Tensor, kind: str, *, temperature: float
     Raises
     ------
     UserError
-        If the kind is unknown, or as `soft_labels`.
+        If the kind is unknown, there is one class only, or as `soft_labels`.
     """
     check_name("counterfeit", kind, COUNTERFEITS)
+    check_number("temperature", temperature, 0, ends="()")
+    check_whole("seed", seed, 0)
     logits, labels = _as_float(logits, "logits"), torch.as_tensor(labels)
     others, num_classes = _split(logits, labels)[1], logits.shape[-1]  # the other classes', in their order
+    check_whole("the number of classes", num_classes, 2)
     own, generator = F.one_hot(labels.long(), num_classes).bool(), torch.Generator().manual_seed(seed)
     if kind.startswith("permuted"):
         if kind == "permuted":
@@ -191,7 +193,17 @@ def best_bias(logits: Tensor, labels: Tensor, category: int) -> float:
     labels : Tensor (N,)
     category : int
         The class that it never saw.
+
+    Raises
+    ------
+    UserError
+        If there are no examples or no other class, labels do not fit, or some logits are not finite.
     """
+    logits = _as_float(logits, "logits")
+    labels = _check_labels(labels, logits)
+    check_whole("category", category, 0, logits.shape[1] - 1)
+    if not labels.numel() or logits.shape[1] < 2 or not logits.isfinite().all():
+        raise UserError(f"a bias needs examples, two classes and finite logits; got logits {tuple(logits.shape)}")
     others = logits.double().clone()
     others[:, category] = -torch.inf
     best, which = others.max(1)
@@ -235,8 +247,11 @@ def select_examples(
         If the selection is unknown, a class has too few examples, or logits are absent, misshapen or not finite.
     """
     check_name("selection", selection, SELECTIONS)
-    if not isinstance(per_class, int) or per_class < 1:
-        raise UserError(f"per_class must be a whole number of at least 1; got {per_class!r}")
+    check_whole("per_class", per_class, 1)
+    check_whole("seed", seed, 0)
+    labels = torch.as_tensor(labels)
+    if labels.ndim != 1 or labels.is_floating_point():
+        raise UserError(f"labels must be class indices (N,); got {labels.dtype} {tuple(labels.shape)}")
     classes, counts = labels.unique(return_counts=True)
     if len(labels) == 0 or counts.min() < per_class:
         scarce = f"class {int(classes[counts.argmin()])} has {int(counts.min())}" if len(labels) else "there are none"
@@ -247,27 +262,41 @@ def select_examples(
         if logits is None or len(logits) != len(labels):
             raise UserError(f"selection {selection!r} needs the teacher's logits, one row for each label")
         # In float64: rounding to float32 would make confident examples equal, and their order that of the file.
-        values = entropy(torch.as_tensor(logits).double(), temperature).to(labels.device)
-        if not values.isfinite().all():
-            raise UserError("some logits are not finite, so their entropy has no value")
+        values = entropy(_as_float(logits, "logits").double(), temperature).to(labels.device)
         order = values.argsort(descending=selection == "highest", stable=True)
     return torch.cat([order[labels[order] == c][:per_class] for c in classes]).sort().values
 
 
 def _as_float(values: Tensor, what: str) -> Tensor:
-    values = torch.as_tensor(values)
-    if values.ndim < 2 or values.shape[-1] == 0:
-        raise UserError(f"{what} must be (N, C); got shape {tuple(values.shape)}")
+    try:
+        values = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError):
+        raise UserError(f"{what} must be a tensor or array of numbers (N, C); got a {type(values).__name__}") from None
+    if values.ndim < 2 or values.shape[-1] == 0 or values.is_complex():
+        raise UserError(f"{what} must be (N, C); got {values.dtype} {tuple(values.shape)}")
     return values if values.dtype == torch.float64 else values.float()
+
+
+def _as_probabilities(soft: Tensor) -> Tensor:
+    soft = _as_float(soft, "soft labels").double()
+    if not ((soft >= 0) & (soft <= 1 + 1e-6)).all():
+        raise UserError("soft labels must lie in [0, 1] (were logits given?)")
+    return soft
 
 
 def _split(soft: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Soft labels (N, C) as confidence labels (N,) and similarity labels (N, C-1)."""
+    labels, num_classes = _check_labels(labels, soft), soft.shape[-1]
+    own = F.one_hot(labels.long(), num_classes).bool()
+    return soft[own].view(labels.shape), soft[~own].view(*labels.shape, num_classes - 1)
+
+
+def _check_labels(labels: Tensor, soft: Tensor) -> Tensor:
+    """Labels (N,) on the device of soft labels or logits (N, C), if they are class indices of these."""
     labels, num_classes = torch.as_tensor(labels, device=soft.device), soft.shape[-1]
     if labels.shape != soft.shape[:-1] or labels.is_floating_point() or labels.dtype == torch.bool:
         wanted = tuple(soft.shape[:-1])
         raise UserError(f"labels must be class indices of shape {wanted}; got {labels.dtype} {tuple(labels.shape)}")
     if labels.numel() and not 0 <= labels.min() <= labels.max() < num_classes:
         raise UserError(f"labels must lie in 0..{num_classes - 1}; got {int(labels.min())}..{int(labels.max())}")
-    own = F.one_hot(labels.long(), num_classes).bool()
-    return soft[own].view(labels.shape), soft[~own].view(*labels.shape, num_classes - 1)
+    return labels

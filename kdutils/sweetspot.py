@@ -21,7 +21,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +33,7 @@ from torch import Tensor, nn
 from kdutils import records
 from kdutils.custom import Factory, build, classifier_logits, distil_students, minibatches, split, to_float, try_network
 from kdutils.data import SPLITS
-from kdutils.errors import UserError
+from kdutils.errors import UserError, check_name, check_number, check_whole
 from kdutils.protocols import SCHEMA, key, seed_for
 from kdutils.response import entropy, select_examples
 from kdutils.running import progress
@@ -255,7 +254,7 @@ def search(
     """
     settings = settings or Settings()
     where = resolve_device(device)
-    _check_numbers(batch_sizes, max_epochs, temperature, alpha, budget, seed, settings)
+    check_numbers(batch_sizes, max_epochs, temperature, alpha, budget, seed, settings)
     parts = split(data)
     _check_data(parts, batch_sizes, settings)
     cuda = [torch.cuda.current_device() if where.index is None else where.index] if where.type == "cuda" else []
@@ -267,27 +266,28 @@ def search(
 # -------------------------------------------------------------------- what is checked before anything is trained
 
 
-def _whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise UserError(f"{name} must be a whole number of at least {least}; got {value!r}")
-
-
-def _check_numbers(batch_sizes, max_epochs, temperature, alpha, budget, seed, settings: Settings) -> None:
+def check_numbers(batch_sizes, max_epochs, temperature, alpha, budget, seed, settings: Settings) -> None:
+    """Raise the UserError of `search` if one of its numbers is none that it can use; needs no data."""
+    if not isinstance(settings, Settings):
+        raise UserError(f"settings must be sweetspot.Settings(…); got a {type(settings).__name__}")
     if isinstance(batch_sizes, str) or not isinstance(batch_sizes, Sequence) or not len(batch_sizes):
         raise UserError(f"batch_sizes must be a list of whole numbers; got {batch_sizes!r}")
     for size in batch_sizes:
-        _whole("a batch size", size, 1)
-    _whole("max_epochs", max_epochs, 1)
-    _whole("seed", seed, 0)
+        check_whole("a batch size", size, 1)
+    check_whole("max_epochs", max_epochs, 1)
+    check_whole("seed", seed, 0)
     for name in ("student_batch", "student_epochs", "probe_examples", "probe_epochs", "repeats"):
-        _whole(name, getattr(settings, name), 1)
-    _whole("finalists", settings.finalists, 0)
-    if not isinstance(temperature, Real) or not 0 < temperature < float("inf"):
-        raise UserError(f"temperature must be a number in (0, inf); got {temperature!r}")
-    if not isinstance(alpha, Real) or not 0 < alpha <= 1:
-        raise UserError(f"alpha must be a number in (0, 1], the soft term's weight; got {alpha!r}")
-    if budget is not None and (not isinstance(budget, Real) or not budget > 0):
-        raise UserError(f"budget must be a positive number of example-passes; got {budget!r}")
+        check_whole(name, getattr(settings, name), 1)
+    check_whole("finalists", settings.finalists, 0)
+    for c in settings.unseen:
+        check_whole("an unseen class", c, 0)
+    for name in ("teacher_rate", "student_rate"):
+        check_number(name, getattr(settings, name), 0, ends="()")
+    check_name("optimizer", settings.optimizer, ("adam", "sgd"))
+    check_number("temperature", temperature, 0, ends="()")
+    check_number("alpha, the soft term's weight,", alpha, 0, 1, "(]")
+    if budget is not None:
+        check_number("budget, in example-passes,", budget, 0, ends="(]")
 
 
 def _check_data(parts: dict, batch_sizes: Sequence[int], settings: Settings) -> None:

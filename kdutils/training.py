@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from kdutils import records
 from kdutils.data import SPLITS, ImageSet, load_dataset
-from kdutils.errors import UserError, check_name
+from kdutils.errors import UserError, check_name, check_whole
 from kdutils.models import create_model
 from kdutils.protocols import StudentProtocol, TeacherProtocol, key, seed_for
 
@@ -39,11 +39,11 @@ def resolve_device(name: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         check_name("device", name, ("auto", "cpu", "cuda", "cuda:0"))
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(
-            f"device {name!r} is not there: {torch.cuda.device_count()} CUDA devices found; use --device cpu"
+            f"device {name!r} is not there: {torch.cuda.device_count()} CUDA devices found; 'cpu' always is"
         )
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"device {name!r} is not supported; allowed: auto, cpu, cuda")
@@ -201,6 +201,7 @@ def train_teacher(
     UserError
         If the last epoch's response would not be kept.
     """
+    check_whole("epochs", epochs, 1)
     if not is_kept(epochs):
         raise UserError(f"the response after epoch {epochs} is not kept; the next one that is: {-(-epochs // 5) * 5}")
     sets = load_splits(protocol, root)

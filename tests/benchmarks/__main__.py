@@ -4,23 +4,21 @@ Each row is printed and added to `benchmarks.csv` as soon as it is measured, and
 --quick everything runs on scikit-learn's digits with next to no steps, which tries the code and measures nothing.
 """
 
-import argparse
 import contextlib
 import os
-import sys
 import tempfile
 
 import torch
 
 from kdutils import records
-from kdutils.errors import UserError, check_name
+from kdutils.errors import Parser, UserError, check_name, run_command
 from kdutils.running import cores, workers
 from kdutils.training import resolve_device
 from tests.benchmarks.compare import BENCHMARKS, Bench, line, reporting
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.split("\n\n")[1])
+    parser = Parser(prog="python -m tests.benchmarks", description=__doc__.split("\n\n")[1])
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--quick", action="store_true", help="next to no steps, on the digits: to try the code")
     parser.add_argument("--results", default="", help="folder of benchmarks.csv; default: book/results")
@@ -46,8 +44,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(main)
