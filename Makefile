@@ -10,6 +10,11 @@ DEVICE      ?= auto
 COMPUTE     ?= missing
 TESTS       ?= tests
 
+# What a user gives reaches the shell as environment variables, as it was typed: neither make nor the shell runs any of it.
+GIVEN := PYTHON TORCH_INDEX PROFILE DATASETS SEEDS DEVICE COMPUTE TESTS
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
+export $(GIVEN)
+
 PY    := .venv/bin/python
 STAMP := .venv/.installed
 NBVAL  = $(if $(wildcard notebooks/*.ipynb),--nbval-lax --nbval-current-env notebooks)
@@ -27,13 +32,13 @@ help: ## list these targets
 environment: $(STAMP) ## make or update .venv
 
 replicate: $(STAMP) ## run every notebook and build the book from them (five minutes on two cores by default)
-	$(PY) book/build.py replicate --profile "$(PROFILE)" --datasets "$(DATASETS)" --seeds "$(SEEDS)" --device "$(DEVICE)" --compute "$(COMPUTE)"
+	$(PY) book/build.py replicate "--profile=$$PROFILE" "--datasets=$$DATASETS" "--seeds=$$SEEDS" "--device=$$DEVICE" "--compute=$$COMPUTE"
 
 test: $(STAMP) ## run all tests but the slow ones: unit, notebooks, book, browser
-	$(PY) -m pytest $(TESTS) $(NBVAL)
+	$(PY) -m pytest $$TESTS $(NBVAL)
 
 stress: $(STAMP) ## run the slow tests
-	$(PY) -m pytest $(TESTS) -m stress
+	$(PY) -m pytest $$TESTS -m stress
 
 book: $(STAMP) ## build the published book from the recorded evidence: no data, no training
 	$(PY) book/build.py publish
@@ -42,7 +47,7 @@ bench: $(STAMP) ## measure how fast students are distilled, into book/results/be
 	@$(PY) -c "import torchdistill" 2>/dev/null || \
 	  if uv --version >/dev/null 2>&1; then uv pip install --python $(PY) --editable ".[pinned,bench]"; \
 	  else $(PY) -m pip install --disable-pip-version-check --progress-bar off --editable ".[pinned,bench]"; fi
-	$(PY) -m tests.benchmarks --device "$(DEVICE)"
+	$(PY) -m tests.benchmarks "--device=$$DEVICE"
 
 clean: ## remove what was built (_build), not .venv, not the recorded evidence
 	rm -rf _build
@@ -53,14 +58,14 @@ $(STAMP): pyproject.toml
 	@set -eu; \
 	torch=$$(sed -n 's/^ *"\(torch\(vision\)\{0,1\}==[^"]*\)",$$/\1/p' pyproject.toml); \
 	if uv --version >/dev/null 2>&1; then \
-	  [ -x $(PY) ] || uv venv --quiet --python "$(PYTHON)" .venv; \
+	  [ -x $(PY) ] || uv venv --quiet --python "$$PYTHON" .venv; \
 	  install() { uv pip install --python $(PY) "$$@"; }; \
 	else \
-	  [ -x $(PY) ] || "$(PYTHON)" -m venv .venv || { rm -rf .venv; echo "cannot make .venv: install Python's venv module (on Debian: python3-venv), or uv" >&2; exit 1; }; \
+	  [ -x $(PY) ] || "$$PYTHON" -m venv .venv || { rm -rf .venv; echo "cannot make .venv: install Python's venv module (on Debian: python3-venv), or uv" >&2; exit 1; }; \
 	  $(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null; \
 	  install() { $(PY) -m pip install --disable-pip-version-check --progress-bar off "$$@"; }; \
 	fi; \
 	$(PY) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, .venv has {v[0]}.{v[1]}: remove .venv and choose another with PYTHON=...")'; \
-	if [ -n "$(TORCH_INDEX)" ]; then install --no-deps --index-url "$(TORCH_INDEX)" $$torch; fi; \
+	if [ -n "$$TORCH_INDEX" ]; then install --no-deps --index-url "$$TORCH_INDEX" $$torch; fi; \
 	install --editable ".[pinned,book,test]"; \
 	touch $(STAMP)

@@ -4,6 +4,7 @@ Of the official training images, the last 500 of each class in file order (digit
 the train set. `digits` has no official test set: the last 36 of each class in file order are set apart as one first.
 """
 
+import contextlib
 import functools
 import gzip
 import hashlib
@@ -12,9 +13,10 @@ import math
 import os
 import pickle
 import sys
+import tarfile
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -272,13 +274,25 @@ def _download(name: str, root: Path, missing: list[str], by_hand: str) -> None:
     with temporary:
         print(f"downloading {name} into {root}", file=sys.stderr)
         try:
-            getattr(torchvision.datasets, class_name)(temporary.name, download=True)
+            with _filtered_archives():
+                getattr(torchvision.datasets, class_name)(temporary.name, download=True)
             (root / folder).mkdir(parents=True, exist_ok=True)
             for file in missing:
                 (Path(temporary.name) / folder / file).replace(root / folder / file)
-        except (OSError, RuntimeError, http.client.HTTPException) as error:
+        except (OSError, RuntimeError, http.client.HTTPException, tarfile.TarError) as error:
             why = " ".join(str(error).split()) or type(error).__name__
             raise DataError(
                 f"{name} is not complete in {root} and could not be downloaded ({why}): put {by_hand}, or "
                 "set KDUTILS_DATA to a folder that has it"
             ) from error
+
+
+@contextlib.contextmanager
+def _filtered_archives() -> Iterator[None]:
+    """Let no archive write outside its folder. torchvision checks its checksum first, and unpacks it without a filter."""
+    before = vars(tarfile.TarFile).get("extraction_filter")
+    tarfile.TarFile.extraction_filter = staticmethod(getattr(tarfile, "data_filter", None))  # Python 3.11.4 and later
+    try:
+        yield
+    finally:
+        tarfile.TarFile.extraction_filter = before
