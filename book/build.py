@@ -286,7 +286,7 @@ def main(arguments: list[str] | None = None) -> None:
         from kdutils.experiments import Study  # here, not above: this imports torch, which the others do without
 
         if asked.seeds and not re.fullmatch("[1-9][0-9]?", asked.seeds):
-            raise UserError(f"seeds must be a whole number from 1 to 99, not {asked.seeds!r}")
+            raise UserError(f"seeds must be a whole number from 1 to 99; got {asked.seeds!r}")
         seeds = int(asked.seeds) if asked.seeds else None
         datasets = [name.strip() for name in asked.datasets.split(",")]
         Study(asked.profile, datasets, seeds or 0, asked.compute, asked.device)  # which looks them over

@@ -84,7 +84,8 @@ def search(options: argparse.Namespace) -> None:
     device = resolve_device(options.device)
     for name, file, allowed in (("--plot", options.plot, (".png", ".pdf", ".svg")), ("--csv", options.csv, (".csv",))):
         if file and (Path(file).suffix not in allowed or not _is_writable(Path(file).absolute())):
-            raise UserError(f"{name} {file}: it must end in {' or '.join(allowed)} and its folder be there and writable")
+            endings = " or ".join(allowed)
+            raise UserError(f"{name} {file}: it must end in {endings} and its folder be there and writable")
     if options.record:
         records.check_writable(options.results)
     for name, size in (("--train-size", options.train_size), ("--eval-size", options.eval_size)):
@@ -92,10 +93,11 @@ def search(options: argparse.Namespace) -> None:
             check_whole(name, size, 100, FULL_SIZE[dataset])
     share = (options.train_size or FULL_SIZE[dataset]) / FULL_SIZE[dataset]
     shrunk = lambda size: max(1, round(size * share))
+    usual = PROFILES["paper"]
     settings = sweetspot.Settings(
         teacher_rate=TEACHER_RATE[dataset],
         student_batch=max(16, shrunk(STUDENT_BATCH[dataset])),  # with fewer, steps cost little but their overhead
-        student_epochs=PROFILES["paper"].student_epochs[dataset] if options.student_epochs is None else options.student_epochs,
+        student_epochs=usual.student_epochs[dataset] if options.student_epochs is None else options.student_epochs,
         probe_examples=options.probe_examples,
         probe_epochs=options.probe_epochs,
         repeats=options.repeats,
@@ -105,7 +107,7 @@ def search(options: argparse.Namespace) -> None:
         scale_by_t2=options.scale_by_t2,
     )
     asked = {
-        "batch_sizes": tuple(options.batch_sizes or map(shrunk, PROFILES["paper"].sweep[dataset])),
+        "batch_sizes": tuple(options.batch_sizes or map(shrunk, usual.sweep[dataset])),
         "max_epochs": options.max_epochs,
         "temperature": options.temperature,
         "alpha": options.alpha,

@@ -126,7 +126,8 @@ def load_dataset(name: str, split: str, root: str | os.PathLike | None = None) -
     check_name("dataset", name, NAMES)
     check_name("split", split, SPLITS)
     root = root or os.environ.get("KDUTILS_DATA") or "~/.cache/kdutils/data"
-    arrays = _official(name, None if name == "digits" else check_folder("data root (root, or KDUTILS_DATA)", root).resolve())
+    where = None if name == "digits" else check_folder("data root (root, or KDUTILS_DATA)", root).resolve()
+    arrays = _official(name, where)
     if split == "test":
         images, labels = (array.copy() for array in arrays[2:])
     else:

@@ -35,8 +35,10 @@ def check_name(kind: str, name: object, allowed: Iterable[str]) -> str:
 
 def check_number(name: str, value: object, low: float, high: float = math.inf, ends: str = "[]") -> None:
     """Raise UserError unless `value` is a number from `low` to `high`; a round bracket in `ends` leaves that end out."""
-    if isinstance(value, Real) and not isinstance(value, bool) and low <= value <= high:
-        if (value > low or ends[0] == "[") and (value < high or ends[1] == "]"):
+    if isinstance(value, Real) and not isinstance(value, bool):
+        above = value > low or (value == low and ends[0] == "[")
+        below = value < high or (value == high and ends[1] == "]")
+        if above and below:
             return
     raise UserError(f"{name} must be a number in {ends[0]}{low:g}, {high:g}{ends[1]}; got {value!r}")
 

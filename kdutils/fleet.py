@@ -181,10 +181,12 @@ def distil(
     Raises
     ------
     UserError
-        If members differ in a shared field, or a teacher's logits are absent or do not fit the transfer set.
+        If there are no members, they differ in a shared field, or a teacher's logits are absent or do not fit the transfer set.
     FloatingPointError
         If a member's loss is no longer finite.
     """
+    if not members:
+        raise UserError("a fleet needs a member at least")
     first = members[0]
     for field in SHARED:
         if len({getattr(m, field) for m in members}) > 1:

@@ -42,14 +42,18 @@ UNIFORM = "uniform"  # a teacher without a network: label smoothing is distillat
 VIRTUAL = "virtual"  # another: `losses.virtual_teacher_logits` (Yuan et al. 2020)
 RESIDUAL = "residual "  # and a student's key: what that student's teacher says beyond it (Gao et al. 2020)
 
+
 def seed_for(*parts: object) -> int:
     """A 63-bit seed that depends on all of `parts` and on nothing else; the same on every machine."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8]) >> 1
 
+
 #: What the fields of protocols may be, where not the code that uses them says so.
 WHOLE = {
     **dict.fromkeys(("batch_size", "epochs", "train_size", "eval_size", "examples", "steps"), (1, None)),
-    **{"seed": (0, None), "teacher_epoch": (0, None), "missing_class": (0, 9)},
+    "seed": (0, None),
+    "teacher_epoch": (0, None),
+    "missing_class": (0, 9),
 }
 NUMBERS = {"alpha": (0, 1, "[]"), "dropout": (0, 1, "[)")} | dict.fromkeys(
     ("temperature", "learning_rate"), (0, math.inf, "()")
@@ -61,6 +65,7 @@ NAMES = {
     "selection": SELECTIONS,
     "counterfeit": COUNTERFEITS,
 }
+
 
 def _check(protocol: "Protocol") -> None:
     """Raise UserError if a field holds what it cannot."""
@@ -74,6 +79,7 @@ def _check(protocol: "Protocol") -> None:
             check_number(name, value, *NUMBERS[name])
         elif name in NAMES:
             check_name(name, value, NAMES[name])
+
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherProtocol:
@@ -93,6 +99,7 @@ class TeacherProtocol:
     eval_size: int | None = None  # validation and test images that are looked at, stratified; None: all
     schema: int = SCHEMA
     __post_init__ = _check
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudentProtocol:
@@ -130,6 +137,7 @@ class StudentProtocol:
         more = (self.counterfeit, self.temperature) if self.counterfeit else ()
         return (self.teacher, self.teacher_epoch, *more)
 
+
 @dataclass(frozen=True, kw_only=True)
 class TutorialProtocol:
     """One network of PyTorch's distillation tutorial, with its hyper-parameters; see `kdutils.tutorial`."""
@@ -149,6 +157,7 @@ class TutorialProtocol:
     schema: int = SCHEMA
     __post_init__ = _check
 
+
 # What runs implied before a field was added. A field at this value is left out of the canonical protocol, so that the
 # keys of older runs stay what they are. These values never change, whatever a field's default becomes.
 # (A teacher's `variant` is older than this rule, and stays.)
@@ -163,6 +172,7 @@ IMPLIED = {
 
 Protocol = TeacherProtocol | StudentProtocol | TutorialProtocol
 
+
 def canonical(protocol: Protocol) -> str:
     """The protocol as canonical JSON: its kind and every field but those at their `IMPLIED` value, sorted."""
     fields = {"kind": type(protocol).__name__, **dataclasses.asdict(protocol)}
@@ -170,9 +180,11 @@ def canonical(protocol: Protocol) -> str:
     fields = {name: value for name, value in fields.items() if name not in implied or value != implied[name]}
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
+
 def key(protocol: Protocol) -> str:
     """The run's key: the first 16 hexadecimal digits of the canonical JSON's SHA-256."""
     return hashlib.sha256(canonical(protocol).encode()).hexdigest()[:16]
+
 
 FULL_SIZE = {"mnist": 55_000, "fashion_mnist": 55_000, "cifar10": 45_000, "digits": 1_257}
 VALIDATION_SIZE = {"mnist": 5_000, "fashion_mnist": 5_000, "cifar10": 5_000, "digits": 180}
@@ -183,6 +195,7 @@ EXAMPLES = (5, 10, 20, 50, 100, 200, 500, 1000, 2000)  # a class, Figure 4
 EVALUATIONS = 10  # of a student that learns from few examples, at equal distances
 SWEEP_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 50)  # at which a sweep's teachers are distilled
 
+
 @dataclass(frozen=True)
 class Training:
     """How long a teacher is trained: its batch size (at full scale) and epochs."""
@@ -192,6 +205,7 @@ class Training:
 
     def __str__(self) -> str:
         return f"{self.batch_size}x{self.epochs}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
@@ -259,8 +273,10 @@ class Profile:
         size = self.train_size[dataset] or FULL_SIZE[dataset]
         return [n for n in self.examples[dataset] if 10 * n <= size]
 
+
 def _all(value: object) -> dict:
     return dict.fromkeys(FULL_SIZE, value)
+
 
 _MNIST_SWEEP = (256, 512, 1024, 2048, 4096, 8192)
 PROFILES = {
@@ -322,6 +338,7 @@ RETRAINED = (Training(4096, 50), Training(8192, 40))  # MNIST's large teacher in
 CAPACITIES = ("baseline", "student", *TEACHERS)
 ROLES = {t: f"teacher-{t}" for t in TEACHERS} | {"student": "student", "baseline": "student-baseline"}
 
+
 def trainings(profile: Profile, dataset: str) -> dict[str, dict[str, Training]]:
     """How long the "small" and "large" teachers are trained, by training protocol.
 
@@ -334,17 +351,20 @@ def trainings(profile: Profile, dataset: str) -> dict[str, dict[str, Training]]:
         found["calibrated"] = CALIBRATED
     return found
 
+
 def sweep(profile: Profile, dataset: str) -> list[Training]:
     """The cells of section 5's search, batch sizes by epochs, in order."""
     last = profile.sweep_epochs[dataset]
     epochs = sorted({e for e in SWEEP_EPOCHS if e <= last} | {last})
     return [Training(size, e) for size in profile.sweep[dataset] for e in epochs]
 
+
 def retrained(profile: Profile, dataset: str) -> list[Training]:
     """The two trainings of section 5 that Figures 7-8 show; where a sweep has not got them, its largest batch's last."""
     cells = sweep(profile, dataset)
     published = [t for t in RETRAINED if t in cells and dataset == "mnist"]
     return published or [c for c in cells if c.batch_size == max(profile.sweep[dataset])][:-3:-1]
+
 
 def teacher_protocol(profile: Profile, dataset: str, teacher: str, batch_size: int, seed: int) -> TeacherProtocol:
     """The protocol of a teacher of Table 7 (by its name in `ROLES`), at a profile, batch size (full scale) and seed."""

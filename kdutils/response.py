@@ -37,7 +37,7 @@ def soft_labels(logits: Tensor, temperature: float) -> Tensor:
     logits = _as_float(logits, "logits")
     largest = logits.amax(dim=-1, keepdim=True)
     if not largest.isfinite().all():
-        raise UserError("some logits are not finite, so there are no soft labels: NaN, inf, or all of an example's -inf")
+        raise UserError("some logits are not finite (NaN, inf, or all of an example's -inf): they have no soft labels")
     return torch.softmax((logits - largest) / temperature, dim=-1)
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from kdutils import plots, records
-from kdutils.errors import UserError
 from tests.benchmarks import measure
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.compare import verdict
@@ -120,8 +119,3 @@ def test_what_was_not_measured_is_said():
     assert measured["reached"].tolist() == ["yes"]
     lacking = shown[shown["measured"] == "not measured yet"]
     assert set(lacking["machine"]) == {"CPU", "GPU"} and (lacking["reached"] == "").all()
-
-
-def test_a_quick_run_is_not_for_the_book():
-    with pytest.raises(UserError, match="give it a folder with --results"):
-        main(["--quick"])

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -158,35 +156,6 @@ def test_a_replication_works_on_its_own_records(
     assert (results / "table.csv").read_text() == "made now", "a second call continues"
     assert (html.parent / "source" / "book" / "results" / "table.csv").read_text() == "made now"
     assert (root / "book" / "results" / "table.csv").read_text() == "committed"
-
-
-@pytest.mark.parametrize(
-    "arguments, said",
-    [
-        (["--profile", "smokey"], "did you mean 'smoke'"),
-        (["--datasets", "mnits"], "did you mean 'mnist'"),
-        (["--datasets", "digits,"], "unknown dataset ''"),
-        (["--compute", "mising"], "did you mean 'missing'"),
-        (["--seeds", "three"], "whole number"),
-        (["--seeds", "0"], "whole number"),
-        (["--device", "gpu"], "unknown device 'gpu'"),
-        (["--device", "cuda:77"], "is not to be had here"),
-    ],
-)
-def test_wrong_parameters_are_refused_in_one_line_before_any_work(
-    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(builder, "replicate", lambda *_: pytest.fail("work was started"))
-    with pytest.raises(UserError, match=re.escape(said)) as caught:
-        builder.main(["replicate", *arguments])
-    assert "\n" not in str(caught.value)
-
-
-def test_a_refusal_is_one_line_and_exit_status_2() -> None:
-    command = [sys.executable, str(ROOT / "book" / "build.py"), "replicate", "--compute", "perhaps"]
-    finished = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert finished.returncode == 2
-    assert finished.stderr == "error: unknown compute 'perhaps'; allowed: never, missing, always\n"
 
 
 def test_the_public_address_is_the_same_everywhere() -> None:

@@ -19,7 +19,6 @@ import torchvision
 
 from kdutils import data
 from kdutils.data import DataError, ImageSet, data_hash, load_dataset
-from kdutils.errors import UserError
 
 SIZES = {  # train, validation, test, image shape
     "mnist": (55_000, 5_000, 10_000, (1, 28, 28)),
@@ -108,15 +107,6 @@ def downloader(monkeypatch, class_name: str, write) -> list[str]:
 
 
 # Names, and what needs no data
-
-
-def test_unknown_names_get_the_nearest():
-    with pytest.raises(UserError, match="unknown dataset 'fashion-mnist'.*did you mean 'fashion_mnist'"):
-        load_dataset("fashion-mnist", "train")
-    with pytest.raises(UserError, match="unknown split 'valid'.*allowed: train, validation, test"):
-        load_dataset("digits", "valid")
-    with pytest.raises(UserError, match="did you mean 'mnist'"):
-        data_hash("minst")
 
 
 def test_data_hash_needs_no_data(monkeypatch, tmp_path):
@@ -449,17 +439,6 @@ def test_cifar_pickles_as_python_2_wrote_them(cifar):
     assert (images == cifar[0][:10]).all() and labels.tolist() == cifar[1][:10].tolist()
 
 
-def test_cifar_pickles_with_another_md5_are_not_opened(cifar, tmp_path, monkeypatch):
-    folder = tmp_path / "cifar-10-batches-py"
-    folder.mkdir()
-    for file, content in zip(data._CIFAR_FILES, pickled_batches(cifar), strict=True):
-        (folder / file).write_bytes(content)
-    monkeypatch.setattr(pickle, "loads", lambda *args, **kwargs: pytest.fail("an unchecked pickle was opened"))
-    with pytest.raises(DataError) as error:
-        load_dataset("cifar10", "train", tmp_path)
-    assert f"{folder / 'data_batch_1'} is a pickle without the published MD5" in one_line(error)
-
-
 def test_cifar_pickles_with_the_published_md5_are_read(cifar, tmp_path, monkeypatch):
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
@@ -559,14 +538,6 @@ def test_url_error_is_wrapped(tmp_path, monkeypatch):
 
 
 # Roots that cannot be used (without relying on file modes, which mean nothing to root)
-
-
-def test_root_is_a_file(tmp_path):
-    file = tmp_path / "file"
-    file.write_text("")
-    with pytest.raises(DataError, match="is a file: name a folder") as error:
-        load_dataset("mnist", "train", file)
-    assert str(file) in one_line(error)
 
 
 def test_root_below_a_file(tmp_path):

@@ -64,60 +64,9 @@ def read(folder: Path, *names: str) -> dict[str, str]:
 # What a study accepts
 
 
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"profile": "papr"}, "unknown profile 'papr' (did you mean 'paper'?); allowed: paper, cpu, smoke"),
-        ({"profile": 3}, "unknown profile 3"),
-        ({"profile": None}, "unknown profile None"),
-        ({"profile": ["paper"]}, "unknown profile ['paper']"),
-        ({"datasets": "minst"}, "unknown dataset 'minst' (did you mean 'mnist'?)"),
-        ({"datasets": ["mnist", "cifar"]}, "unknown dataset 'cifar' (did you mean 'cifar10'?)"),
-        ({"datasets": []}, "datasets must be a list of names, not []"),
-        ({"datasets": None}, "datasets must be a list of names, not None"),
-        ({"datasets": 3}, "datasets must be a list of names, not 3"),
-        ({"datasets": {"mnist": 1}}, "datasets must be a list of names"),
-        ({"datasets": [3]}, "unknown dataset 3"),
-        ({"datasets": [["mnist"]]}, "unknown dataset ['mnist']"),
-        ({"datasets": "mnist,cifar10"}, "unknown dataset 'mnist,cifar10'"),
-        ({"seeds": True}, "seeds must be a whole number from 0 (the profile's own) to 99, not True"),
-        ({"seeds": -1}, "not -1"),
-        ({"seeds": 100}, "not 100"),
-        ({"seeds": 1.0}, "not 1.0"),
-        ({"seeds": "3"}, "not '3'"),
-        ({"seeds": [0, 1]}, "not [0, 1]"),
-        ({"compute": "mising"}, "unknown compute 'mising' (did you mean 'missing'?); allowed: never, missing, always"),
-        ({"compute": True}, "unknown compute True"),
-        ({"device": "cuda:77"}, "device 'cuda:77' is not there"),
-        ({"device": "tpuu"}, "unknown device 'tpuu'"),
-        ({"device": 0}, "device must be a string, not 0"),
-        ({"results": 5}, "results must be a string, not 5"),
-        ({"results": None}, "results must be a string, not None"),
-        ({"results": __file__}, "results must be a folder, and"),
-    ],
-)
-def test_a_wrong_parameter_is_refused_in_one_line(parameters, message):
-    with pytest.raises(UserError) as error:
-        Study.from_parameters(parameters)
-    assert message in str(error.value) and "\n" not in str(error.value)
-
-
 def test_one_dataset_is_a_list_of_one_and_none_counts_twice():
     assert Study(datasets="mnist").datasets == ["mnist"]
     assert Study(datasets=("digits", "mnist", "digits")).datasets == ["digits", "mnist"]
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"), [("profil", "profile"), ("dataset", "datasets"), ("Seeds", "seeds"), ("result", "results")]
-)
-def test_a_parameter_that_no_notebook_has_is_refused(name, hint):
-    with pytest.raises(UserError, match=rf"unknown parameter '{name}' \(did you mean '{hint}'\?\)"):
-        Study.from_parameters({"profile": "smoke", name: "smoke"})
-
-
-def test_a_root_is_no_parameter_of_a_notebook():
-    with pytest.raises(UserError, match="unknown parameter 'root'"):
-        Study.from_parameters({"root": "/"})
 
 
 def test_the_namespace_of_a_notebook_is_understood():

@@ -371,11 +371,6 @@ def test_one_teacher_serves_all_members_of_every_kind():
         )
 
 
-def test_an_unknown_loss_is_refused():
-    with pytest.raises(UserError, match="unknown loss 'logit'.*did you mean 'logits'"):
-        losses_by_member(["logit"], torch.device("cpu"))
-
-
 @pytest.mark.parametrize("kind", [k for k in KINDS if k])
 def test_related_losses_are_finite_at_the_edge_and_refuse_what_eq_4_refuses(kind):
     labels = torch.tensor([1, 0])
@@ -475,24 +470,6 @@ def test_losses_compile_without_a_break():
 # Refusals
 
 
-@pytest.mark.parametrize("temperature", [0, -1, math.inf, math.nan, "9", None])
-def test_impossible_temperatures_are_refused(temperature):
-    with pytest.raises(UserError, match="temperature must be a number"):
-        distillation_loss(*batch(), temperature=temperature, alpha=0.9)
-
-
-@pytest.mark.parametrize("alpha", [-0.1, 1.1, math.nan, "0.5"])
-def test_impossible_alphas_are_refused(alpha):
-    student, teacher, labels = batch()
-    with pytest.raises(UserError, match="alpha must be a number"):
-        distillation_loss(student, teacher, labels, temperature=9, alpha=alpha)
-    with pytest.raises(UserError, match="alpha must be a number"):
-        label_smoothing_targets(labels, 10, alpha)
-    for loss in LOSSES:
-        with pytest.raises(UserError, match="alpha must be a number"):
-            loss(student, labels, alpha)
-
-
 def test_disagreeing_shapes_are_refused():
     student, teacher, labels = batch()
     options = {"temperature": 9, "alpha": 0.9}
@@ -512,15 +489,6 @@ def test_labels_that_are_no_indices_are_refused(labels):
     for loss in LOSSES:
         with pytest.raises(UserError, match="labels must be integers"):
             loss(torch.zeros(2, 3), labels, 0.6)
-
-
-@pytest.mark.parametrize("bad", [-1, 3, -100])
-def test_labels_out_of_range_are_refused(bad):
-    labels = torch.tensor([0, bad])
-    with pytest.raises(UserError, match=r"labels must lie in 0\.\.2"):
-        distillation_loss(torch.zeros(2, 3), torch.zeros(2, 3), labels, temperature=9, alpha=0.9)
-    with pytest.raises(UserError, match=r"labels must lie in 0\.\.2"):
-        label_smoothing_targets(labels, 3, 0.6)
 
 
 def test_an_empty_batch_has_no_mean_but_no_examples_have_no_losses():

@@ -94,15 +94,6 @@ def test_the_bias_matters():
     assert not torch.allclose(with_bias, without, atol=1e-3)
 
 
-@pytest.mark.parametrize("classes", [(0, 1), (0, 1, 1), (0, 1, 2, 3), (0, 1, 10), (-1, 0, 1)])
-def test_three_different_classes_are_needed(classes):
-    features, weight, bias = layer()
-    with pytest.raises(UserError, match="three different classes"):
-        penultimate_projection(features, weight, bias, classes)
-    with pytest.raises(UserError, match="three different classes"):
-        projection_from_logits(*stored(features, weight, bias), classes)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("place", [0.0, 1.0, 0.3, -2.0])
 def test_templates_on_one_line_give_no_plane(place, dtype):

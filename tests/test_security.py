@@ -118,7 +118,9 @@ def test_a_tampered_idx_file_is_refused_before_it_is_unpacked(tmp_path: Path, mo
 
 # What the code calls
 
-SOURCES = sorted([*(ROOT / "kdutils").glob("*.py"), *(ROOT / "book").glob("*.py"), *(ROOT / "tests/benchmarks").glob("*.py")])
+SOURCES = sorted(
+    [*(ROOT / "kdutils").glob("*.py"), *(ROOT / "book").glob("*.py"), *(ROOT / "tests/benchmarks").glob("*.py")]
+)
 DANGEROUS = re.compile(
     r"(eval|exec|compile|__import__"
     r"|(os|posix)\.(system|popen|exec\w*|spawn\w*)|subprocess\.(getoutput|getstatusoutput)|pty\.\w+"
@@ -138,7 +140,9 @@ def dangerous_calls(source: str, imported: tuple[str, ...] = ()) -> set[str]:
             found.add(ast.unparse(node))
         if isinstance(node, ast.Call):
             options = {k.arg: ast.unparse(k.value) for k in node.keywords}
-            found |= {f"{name}={options[name]}" for name in ("shell", "allow_pickle") if options.get(name, "False") != "False"}
+            found |= {
+                f"{name}={options[name]}" for name in ("shell", "allow_pickle") if options.get(name, "False") != "False"
+            }
             if re.match(r"subprocess\.|.*create_subprocess", ast.unparse(node.func)):
                 first = node.args[0] if node.args else None
                 if isinstance(first, ast.Constant | ast.JoinedStr | ast.BinOp):
@@ -171,7 +175,9 @@ def test_what_is_dangerous_is_seen(source: str) -> None:
 
 
 def test_what_is_harmless_is_not() -> None:
-    assert dangerous_calls("model.eval(); yaml.safe_load(x); subprocess.run([a, b], shell=False); re.compile(x)") == set()
+    assert (
+        dangerous_calls("model.eval(); yaml.safe_load(x); subprocess.run([a, b], shell=False); re.compile(x)") == set()
+    )
 
 
 # What `make` is given
@@ -194,9 +200,19 @@ def make(folder: Path, *arguments: str, python: str = PRINTS, **environment: str
     (folder / ".venv/bin/python").write_text(python)
     (folder / ".venv/bin/python").chmod(0o755)
     (folder / ".venv/.installed").touch()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS")) and name not in GIVEN}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MAKE", "MFLAGS")) and name not in GIVEN
+    }
     return subprocess.run(
-        ["make", *arguments], cwd=folder, env=clean | environment, capture_output=True, text=True, check=False, timeout=60
+        ["make", *arguments],
+        cwd=folder,
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 
@@ -210,7 +226,9 @@ def test_a_make_variable_reaches_python_as_it_was_typed(tmp_path: Path, hostile:
 
 def test_variables_from_the_environment_are_as_harmless(tmp_path: Path) -> None:
     done = make(tmp_path, "replicate", PROFILE="$(shell touch marker)", DEVICE="$(touch marker)`touch marker`")
-    assert "<--profile=$(shell touch marker)>" in done.stdout and "<--device=$(touch marker)`touch marker`>" in done.stdout
+    assert (
+        "<--profile=$(shell touch marker)>" in done.stdout and "<--device=$(touch marker)`touch marker`>" in done.stdout
+    )
     assert "<--datasets=digits>" in done.stdout and "<--seeds=>" in done.stdout and not (tmp_path / "marker").exists()
 
 
@@ -258,8 +276,13 @@ def test_there_are_workflows() -> None:
 # What the book loads
 
 LOADING = {
-    **dict.fromkeys(("script", "img", "iframe", "source", "video", "audio", "embed", "track", "input"), ("src", "srcset", "poster")),
-    **{"object": ("data",), "use": ("href", "xlink:href"), "image": ("href", "xlink:href"), "form": ("action",)},
+    **dict.fromkeys(
+        ("script", "img", "iframe", "source", "video", "audio", "embed", "track", "input"), ("src", "srcset", "poster")
+    ),
+    "object": ("data",),
+    "use": ("href", "xlink:href"),
+    "image": ("href", "xlink:href"),
+    "form": ("action",),
 }
 
 
@@ -282,8 +305,18 @@ def loaded_by(text: str, css: bool = False) -> set[str]:
             values = {name: value or "" for name, value in attributes}
             for name in LOADING.get(tag, ()):
                 value = values.get(name, "")
-                found.update(part.split()[0] for part in value.split(",") if part.strip()) if name == "srcset" else found.add(value)
-            if tag == "link" and values.get("rel", "") not in ("canonical", "index", "search", "next", "prev", "author", "copyright"):
+                found.update(
+                    part.split()[0] for part in value.split(",") if part.strip()
+                ) if name == "srcset" else found.add(value)
+            if tag == "link" and values.get("rel", "") not in (
+                "canonical",
+                "index",
+                "search",
+                "next",
+                "prev",
+                "author",
+                "copyright",
+            ):
                 found.add(values.get("href", ""))
             if tag == "meta" and values.get("http-equiv", "").lower() == "refresh":
                 found.add(values.get("content", "").partition("=")[2])
