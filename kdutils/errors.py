@@ -63,6 +63,7 @@ def check_folder(name: str, value: str | Path) -> Path:
         return path
     except (OSError, RuntimeError, TypeError, ValueError) as error:  # too long, no such user, no string, a null byte
         why = getattr(error, "strerror", None) or str(error)
+    value = str(value) if isinstance(value, Path) else value
     raise UserError(f"{name} must be a folder; {value!r} cannot be one: {why}")
 
 
