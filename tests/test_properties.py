@@ -279,19 +279,21 @@ def layers(draw) -> tuple[Tensor, Tensor, Tensor]:
 def test_projection(parts) -> None:
     """Distances from the origin are never longer than the activations', and the two routes agree where both answer."""
     features, weight, bias = parts
+    templates = torch.cat([weight, bias[:, None]], 1).double()
+    directions = (templates[1:3] - templates[0]).numpy()
+    lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+    sine = (
+        np.linalg.svd(directions / lengths)[1][1] if lengths.min() > 0 else 0.0
+    )  # up to a factor of the square root of 2
     try:
         found = projection.penultimate_projection(features, weight, bias, (0, 1, 2))
     except ValueError as error:
-        assert "on one line" in str(error)
-        templates = torch.cat([weight, bias[:, None]], 1).double()
-        directions = (templates[1:3] - templates[0]).numpy()
-        lengths = np.linalg.norm(directions, axis=1)
-        assert lengths.min() == 0 or np.linalg.svd(directions / lengths[:, None])[1][1] < 1e-5
+        assert "on one line" in str(error) and sine < 1e-5
         return
+    assert sine > 1e-7
     assert found.shape == (len(features), 2) and found.dtype == torch.float64 and found.isfinite().all()
     longest = (features.double().square().sum(1) + 1).sqrt()
     assert (found.square().sum(1).sqrt() <= longest * (1 + 1e-9)).all()
-    templates = torch.cat([weight, bias[:, None]], 1).double()
     activations = torch.cat([features.double(), torch.ones(len(features), 1).double()], 1)
     try:
         stored = projection.projection_from_logits(activations @ templates.T, templates @ templates.T, (0, 1, 2))
@@ -303,6 +305,7 @@ def test_projection(parts) -> None:
 
 @given(logits_and_labels(dtypes=(torch.float64, torch.float32, torch.bfloat16)))
 @example((torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)))
+@example((torch.tensor([[1.0, 1], [-1, -1], [1, 1], [-1, -1]]), torch.tensor([0, 0, 1, 1])))  # centres coincide
 @few
 def test_scatter(parts) -> None:
     points, labels = parts
