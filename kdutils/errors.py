@@ -8,6 +8,14 @@ class UserError(ValueError):
     """A mistake in what was asked for, found before any long work starts. Its message is one line."""
 
 
+class Diverged(FloatingPointError):
+    """A run whose loss or logits are no longer finite: `args` are what is not, and in which epoch and step of it."""
+
+    def __str__(self) -> str:
+        reason, epoch, step = self.args
+        return f"{reason} in epoch {epoch}, step {step}"
+
+
 def check_name(kind: str, name: object, allowed: Iterable[str]) -> str:
     """Return `name` if it is one of `allowed`.
 
