@@ -627,7 +627,7 @@ class Study:
             name = name.removeprefix(RESIDUAL)
             teacher = getattr(every.get(name), "teacher", None)
             of = getattr(every.get(name), "teacher_epoch", math.inf)
-            return last.get(name, math.inf) <= epochs or bool(teacher) and bad(teacher, of)
+            return (name in last and last[name] <= epochs) or (bool(teacher) and bad(teacher, of))
 
         return [r for r in runs if bad(key(r.protocol), getattr(r, "epochs", math.inf))]
 

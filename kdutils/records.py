@@ -350,6 +350,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor] | None:
         If it can be neither read nor removed.
     """
     try:
+        path.open("rb").close()  # safetensors calls every file absent that it cannot open
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except FileNotFoundError:

@@ -223,7 +223,7 @@ def _distil_what_fits(members: list[StudentProtocol], *given: object, **options:
     """`distil`, in smaller fleets where the GPU's memory does not hold all members at once; says how many it holds."""
     size, made = len(members), []
     kind = f"{members[0].dataset} {members[0].role}"
-    say = lambda text: tqdm.write(f"{text} in the GPU's memory", file=sys.stderr)
+    say = lambda text: tqdm.write(text, file=sys.stderr)
     while len(made) < len(members):
         part = members[len(made) : len(made) + size]
         try:
@@ -234,9 +234,9 @@ def _distil_what_fits(members: list[StudentProtocol], *given: object, **options:
                 raise UserError(f"one {kind} does not fit in the GPU's memory; use --device cpu") from None
         torch.cuda.empty_cache()  # outside the handler, whose traceback holds on to the tensors
         size = len(part) // 2
-        say(f"a fleet of {len(part)} ({kind}) does not fit; trying {size}:")
+        say(f"a fleet of {len(part)} ({kind}) does not fit in the GPU's memory; trying {size}")
     if size < len(members):
-        say(f"a fleet of {size} ({kind}) fits")
+        say(f"a fleet of {size} ({kind}) fits in the GPU's memory")
     return made
 
 
