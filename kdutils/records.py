@@ -215,22 +215,25 @@ def add(name: str, rows: list[dict], results: str | Path = "") -> None:
 
 def _change(name: str, folder: Path, make: Callable[[], pd.DataFrame]) -> None:
     """Put what `make` returns, called under the lock, in a table's place."""
-    try:
-        with _lock(folder):
-            header, *lines = make().to_csv(index=False, float_format="%.7g", lineterminator="\n").splitlines()
-            with _replacing(folder / f"{name}.csv") as temporary:
-                checked = [f"{header},{CHECK}", *(f"{line},{_checksum(line)}" for line in lines)]
-                temporary.write_text("\n".join(checked) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{folder}: cannot write records: {error.strerror or error}") from None
+    with _writing(folder):
+        header, *lines = make().to_csv(index=False, float_format="%.7g", lineterminator="\n").splitlines()
+        with _replacing(folder / f"{name}.csv") as temporary:
+            checked = [f"{header},{CHECK}", *(f"{line},{_checksum(line)}" for line in lines)]
+            temporary.write_text("\n".join(checked) + "\n", encoding="utf-8")
 
 
 def check_writable(results: str | Path = "") -> None:
     """Raise the UserError that `add` would, before hours are spent on what it could not record."""
-    folder = results_folder(results)
+    with _writing(results_folder(results)):
+        pass
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder of records; what goes wrong with the disk is one line."""
     try:
         with _lock(folder):
-            pass
+            yield
     except OSError as error:
         raise UserError(f"{folder}: cannot write records: {error.strerror or error}") from None
 
