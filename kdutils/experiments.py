@@ -345,11 +345,6 @@ class Study:
         """Where each run came from: command, device, versions, commit, seconds, date."""
         return records.load("runs", self.results)
 
-    def failures(self) -> pd.DataFrame:
-        """Which of the runs on these data sets diverged, on what device, and where; see `failed`."""
-        table = records.load("failures", self.results)
-        return table[table["protocol"].map(lambda text: json.loads(text)["dataset"]).isin(self.datasets)]
-
     def verdicts(self) -> pd.DataFrame:
         """Each claim's verdict on this study's data sets, from the records as they are; see `claims.verdicts`."""
 

@@ -71,12 +71,9 @@ def train(
     model = model.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=protocol.learning_rate, fused=True)
     model.train()
-    begun = torch.zeros((), device=device)
     for epoch in range(1, protocol.epochs + 1):
-        total = begun.zero_().clone()
         order = torch.cat(list(epoch_batches(len(labels), protocol.batch_size, protocol.seed, epoch))).to(device)
-        for batch in order.split(protocol.batch_size):
-            begun.add_(total.isfinite())
+        for step, batch in enumerate(order.split(protocol.batch_size), 1):
             logits = model(images[batch].contiguous(memory_format=torch.channels_last))
             if teacher is None:
                 loss = F.cross_entropy(logits, labels[batch])
@@ -86,9 +83,8 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            total.add_(loss.detach())
-        if not bool(total.isfinite()):
-            raise Diverged(f"loss is {float(total)}", epoch, int(begun))
+            if not bool(loss.isfinite()):
+                raise Diverged(f"loss is {float(loss)}", epoch, step)
     return model.eval()
 
 
