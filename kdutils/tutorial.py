@@ -84,7 +84,7 @@ def train(
             loss.backward()
             optimizer.step()
             if not bool(loss.isfinite()):
-                raise Diverged(f"loss is {float(loss)}", epoch, step)
+                raise Diverged(f"loss is {loss.item()}", epoch, step)
     return model.eval()
 
 
