@@ -21,6 +21,7 @@ import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that this works without an installed kdutils too
@@ -179,7 +180,7 @@ class follow:
         self.done = threading.Event()
         self.thread = threading.Thread(target=self.copy, daemon=True)
 
-    def __enter__(self) -> "follow":
+    def __enter__(self) -> Self:
         self.thread.start()
         return self
 
@@ -215,7 +216,7 @@ def render(source: Path, html: Path) -> Path:
     finished = subprocess.run(
         [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source), "--path-output", str(output),
          "--warningiserror", "--nitpick", "--keep-going", "--quiet"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     (source.parent / "build.log").write_text(finished.stdout)
     if finished.returncode:

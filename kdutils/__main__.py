@@ -26,6 +26,8 @@ def parser() -> Parser:
     top = Parser(prog="python -m kdutils", description="Replicate Vats & Crandall (2021).")
     commands = top.add_subparsers(dest="command", required=True, parser_class=Parser)
     commands.add_parser("list", help="name every table and figure")
+    command = commands.add_parser("seal", help="accept the records as they are, edits by hand included")
+    command.add_argument("--results", default="", help="folder of the records; default: book/results")
     for name, text in (
         ("status", "runs recorded and missing, with an estimate of the time"),
         ("run", "run what is missing"),
@@ -157,6 +159,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.command == "sweetspot":
         search(options)
         return
+    if options.command == "seal":
+        return records.seal(options.results)
     datasets = options.datasets or ["mnist", "fashion_mnist", "cifar10"]
     if options.command == "status":
         profiles = [options.profile] if options.profile else list(PROFILES)
@@ -186,6 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     if needed:  # the last data set's absence must show before the first one's hours
         study.datasets = list(needed)
         study.prepare()
+    total = failed = 0
     for name, wanted in plan:
         if not wanted:
             if not ARTEFACTS[name].datasets:
@@ -194,8 +199,12 @@ def main(arguments: list[str] | None = None) -> None:
         study.datasets = wanted
         for group in ARTEFACTS[name].groups:
             study.ensure(group)
-        runs = sum(len(study.runs(group)) for group in ARTEFACTS[name].groups)
-        print(f"{name}: {runs} runs recorded at profile {study.profile} for {', '.join(wanted)}")
+        runs, bad = (sum(len(of(group)) for group in ARTEFACTS[name].groups) for of in (study.runs, study.failed))
+        total, failed = total + runs, failed + bad
+        print(f"{name}: {runs - bad} runs recorded at profile {study.profile} for {', '.join(wanted)}")
+    if failed:
+        where = records.results_folder(options.results) / "failures.csv"
+        raise FloatingPointError(f"{failed} of {total} runs diverged or learn from one that did; why: {where}")
 
 
 def _is_writable(file: Path) -> bool:

@@ -17,6 +17,14 @@ class UserError(ValueError):
         return line if len(line) <= 1_200 else f"{line[:600]} … {line[-500:]}"
 
 
+class Diverged(FloatingPointError):
+    """A run whose loss or logits are no longer finite: `args` are what is not, and in which epoch and step of it."""
+
+    def __str__(self) -> str:
+        reason, epoch, step = self.args
+        return f"{reason} in epoch {epoch}, step {step}"
+
+
 def check_name(kind: str, name: object, allowed: Iterable[str]) -> str:
     """Return `name` if it is one of `allowed`.
 

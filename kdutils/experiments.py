@@ -5,12 +5,15 @@ missing where that was asked for. Everything is found by key: a teacher is train
 second call runs nothing.
 """
 
+import collections
 import contextlib
 import dataclasses
 import functools
 import itertools
 import json
+import math
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Collection, Iterable
@@ -20,10 +23,11 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from tqdm import tqdm
 
 from kdutils import claims, projection, published, records, response, tutorial
 from kdutils.data import NAMES, SPLITS, data_hash, load_dataset
-from kdutils.errors import UserError, check_folder, check_name, check_whole
+from kdutils.errors import Diverged, UserError, check_folder, check_name, check_whole
 from kdutils.fleet import Student
 from kdutils.models import count_multiply_adds, count_parameters, create_model
 from kdutils.protocols import (
@@ -33,6 +37,7 @@ from kdutils.protocols import (
     EVALUATIONS,
     FULL_SIZE,
     PROFILES,
+    RESIDUAL,
     RETRAINED,
     STUDENT_BATCH,
     TABLE_TEMPERATURE,
@@ -602,6 +607,28 @@ class Study:
         have = self._recorded()
         return [run for run in self.runs(group) if self._lacks(run, have)]
 
+    def failed(self, group: str) -> list[TeacherRun] | list[StudentRun]:
+        """The runs of a group that diverged on this kind of device before, or learn from one that did.
+
+        They are not tried again, for they would end alike: on another kind of device they are, where `compute` is
+        "always", and where their line in failures.csv is deleted.
+        """
+        table = records.load("failures", self.results)
+        table = table[table["device"] == records.device_name(self._device)]
+        if table.empty:
+            return []
+        last = dict(zip(table["run"], table["epoch"], strict=True))  # a teacher's earlier epochs are well
+        runs = self.runs(group)
+        every = {key(r.protocol): r.protocol for r in runs}
+
+        def bad(name: str, epochs: float) -> bool:
+            name = name.removeprefix(RESIDUAL)
+            teacher = getattr(every.get(name), "teacher", None)
+            of = getattr(every.get(name), "teacher_epoch", math.inf)
+            return (name in last and last[name] <= epochs) or (bool(teacher) and bad(teacher, of))
+
+        return [r for r in runs if bad(key(r.protocol), getattr(r, "epochs", math.inf))]
+
     def _recorded(self) -> dict[str, set[tuple]]:
         """What identifies the runs in each table. A teacher's key lacks its epochs, and a run may have several names."""
         have = {}
@@ -658,6 +685,10 @@ class Study:
             self.ensure("sweet_spot", executor)
         afresh = self.compute == "always"
         runs = [r for r in self.runs(group) if r not in self._afresh] if afresh else self.missing(group)
+        if afresh:
+            teachers = {r.teacher.key for r in runs if isinstance(r, StudentRun)} - self._afresh
+            records.forget(dict.fromkeys(teachers | {key(r.protocol) for r in runs}, math.inf), self.results)
+        runs = self._without_failed(group, runs)
         if not runs:
             return
         self.prepare()
@@ -669,7 +700,17 @@ class Study:
         teachers = dict.fromkeys(r.teacher if isinstance(r, StudentRun) else r for r in runs)
         self._train([t for t in teachers if isinstance(t.protocol, TeacherProtocol)], executor)
         for wave in self._in_waves(group, students):
-            self._distil(wave, executor, {k for r in self.runs(group) for k in r.taught_by})
+            if wave := self._without_failed(group, wave):
+                self._distil(wave, executor, {k for r in self.runs(group) for k in r.taught_by})
+
+    def _without_failed(self, group: str, runs: list) -> list:
+        """Some runs without those that `failed`; says which students are left out."""
+        failed = set(self.failed(group))
+        teachers = collections.Counter(r.teacher for r in runs if r in failed and isinstance(r, StudentRun))
+        for t, count in teachers.items():
+            name = f"{t.dataset} {t.teacher} teacher ({t.training}, seed {t.seed}, {t.key})"
+            tqdm.write(f"left out: {count} students of the {name}: it or they diverged", file=sys.stderr)
+        return [r for r in runs if r not in failed]
 
     def _in_waves(self, group: str, students: list[StudentRun]) -> list[list[StudentRun]]:
         """Students in fleets' order: who teaches others comes before them, recorded or not, if its logits are gone.
@@ -710,8 +751,12 @@ class Study:
             busy = {key(job[0]) for job in jobs}
             for k in [k for k in waiting if k not in busy]:
                 self._measure_teachers(waiting[k], afresh)
-            for job, _ in in_order_of_ending(pool, run_teacher, jobs):
-                self._measure_teachers(waiting[key(job[0])], afresh)
+            for (protocol, *_), diverged in in_order_of_ending(pool, run_teacher, jobs):
+                well = math.inf
+                if diverged:
+                    records.add_failures([(protocol, diverged)], self._device, self.results)
+                    well = diverged.args[1] - 1
+                self._measure_teachers([r for r in waiting[key(protocol)] if r.epochs <= well], afresh)
 
     def _measure_teachers(self, runs: list[TeacherRun], afresh: set[str]) -> None:
         have = self._recorded()
@@ -868,13 +913,16 @@ class Study:
                 bar.update(done - bar.n)
                 bar.set_postfix_str(f"{students_done / (time.perf_counter() - start):.2f} students/s")
 
-    def _record_students(self, runs: list[list[StudentRun]], students: list[Student]) -> None:
+    def _record_students(self, runs: list[list[StudentRun]], students: list[Student | Diverged]) -> None:
         from kdutils import related
 
         rows: dict[str, list[dict]] = {}
-        made = []
+        made, failed = [], []
         for same, student in zip(runs, students, strict=True):
             member = same[0].protocol
+            if isinstance(student, Diverged):
+                failed.append((member, student))
+                continue
             labels, known = (load_splits(member, self.root)[split].labels for split in ("test", "validation"))
             if same[0].table == "related":
                 student = related.deployed(same[0], student, known)
@@ -911,6 +959,7 @@ class Study:
                         for n, (accuracy, loss) in points
                     )
             made.append((member, member.epochs, float(student.seconds)))
+        records.add_failures(failed, self._device, self.results)
         records.add_runs(made, self._device, self.results)
         for table, of in rows.items():
             records.add(table, of, self.results)
@@ -1003,7 +1052,9 @@ def what_it_took(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def status(studies: Iterable[Study]) -> pd.DataFrame:
-    """For each artefact, profile and data set: runs recorded and missing, and an estimate of the missing ones' minutes.
+    """For each artefact, profile and data set: runs recorded, missing and failed, and the missing ones' minutes.
+
+    Failed are those of `Study.failed` on this kind of device, which are not run again.
 
     The estimate scales the recorded runs' own times on this kind of hardware with multiply-adds; where none is
     recorded, it assumes 50 GFLOP/s for a CPU and 20 TFLOP/s for a GPU.
@@ -1015,6 +1066,8 @@ def status(studies: Iterable[Study]) -> pd.DataFrame:
             for dataset in (d for d in study.datasets if d in artefact.datasets):
                 one = Study(study.profile, [dataset], study.seeds, "never", study.device, study.results)
                 wanted, lacking = ([r for g in artefact.groups for r in of(g)] for of in (one.runs, one.missing))
+                bad = {r for g in artefact.groups for r in one.failed(g)}.intersection(lacking)
+                lacking = [r for r in lacking if r not in bad]
                 students = [r for r in lacking if isinstance(r, StudentRun)]
                 macs = sum(multiply_adds(r.protocol, r.protocol.epochs) for r in students)
                 seconds = macs * 2 / rate["student"]
@@ -1034,8 +1087,9 @@ def status(studies: Iterable[Study]) -> pd.DataFrame:
                         "artefact": name,
                         "profile": study.profile,
                         "dataset": dataset,
-                        "recorded": len(wanted) - len(lacking),
+                        "recorded": len(wanted) - len(lacking) - len(bad),
                         "missing": len(lacking),
+                        "failed": len(bad),
                         "minutes": round(seconds / 60, 1),
                     }
                 )

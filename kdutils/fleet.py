@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from kdutils.data import ImageSet
-from kdutils.errors import UserError, check_name
+from kdutils.errors import Diverged, UserError, check_name
 from kdutils.losses import losses_by_member
 from kdutils.models import INPUT_SHAPES, Network, SameConv2d, SameMaxPool2d, create_model, same_padding
 from kdutils.protocols import TABLE_TEMPERATURE, StudentProtocol, seed_for
@@ -95,7 +95,7 @@ def distil_one(
     device: torch.device,
     on_epoch: Callable[[int], None] | None = None,
     train: bool = False,
-) -> Student:
+) -> Student | Diverged:
     """One student in a plain loop: the obvious reading of the protocol, beside which the stacked fleet is tested.
 
     Parameters and errors are those of `distil`, for one member and its own teacher's logits (N, 10).
@@ -113,8 +113,9 @@ def distil_one(
     curve, means = [], []
     for epoch, batches in enumerate(epochs_of_batches(member, len(transfer)), 1):
         model.train()
-        total, count = torch.zeros((), device=device), 0
+        total, begun, count = torch.zeros((), device=device), torch.zeros((), device=device), 0
         for batch in batches:
+            begun.add_(total.isfinite())  # counts up to the step after which the loss no longer is
             if member.missing_class is not None:
                 batch = batch[transfer.labels[batch] != member.missing_class]
             if len(batch) == 0:
@@ -135,7 +136,7 @@ def distil_one(
             optimizer.step()
             total, count = total + loss.detach() * len(batch), count + len(batch)
         if not bool(total.isfinite()):
-            raise FloatingPointError(f"the student of {member} diverged in epoch {epoch}")
+            return Diverged(f"loss is {float(total)}", epoch, int(begun))
         predicted = predict(model, validation.images.to(device), member.precision).cpu()
         curve.append((predicted.argmax(1) == validation.labels).float().mean())
         means.append(total.cpu() / count)
@@ -156,7 +157,7 @@ def distil(
     stacked: bool | None = None,
     on_epoch: Callable[[int], None] | None = None,
     train: bool = False,
-) -> list[Student]:
+) -> list[Student | Diverged]:
     """Distil every member at once.
 
     Parameters
@@ -178,12 +179,16 @@ def distil(
     train : bool
         Whether to measure each student on `transfer` too, so that it may be a teacher in turn.
 
+    Returns
+    -------
+    list of Student or Diverged
+        In the members' order; in place of one whose loss is no longer finite, where that happened. The others go on:
+        no operation mixes members.
+
     Raises
     ------
     UserError
         If there are no members, they differ in a shared field, or a teacher's logits are absent or do not fit the transfer set.
-    FloatingPointError
-        If a member's loss is no longer finite.
     """
     if not members:
         raise UserError("a fleet needs a member at least")
@@ -219,13 +224,14 @@ def distil(
     images, labels = (transfer.images.to(device), transfer.labels.to(device))
     network = _Stacked(first, len(members), device)
     optimize = _optimizer(first.optimizer, network.weights, column([m.learning_rate for m in members]))
-    total, count = (torch.zeros(len(members), device=device) for _ in range(2))
+    total, count, begun = (torch.zeros(len(members), device=device) for _ in range(3))
 
     def step(batch: Tensor, alone: bool = False) -> None:
         """One optimiser step of every member on its examples (1 or E, B), -1 where there is none.
 
         `alone` says that some member's may all be of one class.
         """
+        begun.add_(total.isfinite())
         y = labels[batch]
         kept = ((y != missing) & (batch >= 0)).float()  # (E, B)
         each = each_loss(
@@ -245,10 +251,10 @@ def distil(
         count.add_(kept.sum(1))
 
     replay = graphed(step) if device.type == "cuda" else step
-    curves, losses = [], []
-    for _ in range(first.epochs):
-        total.zero_()
-        count.zero_()
+    curves, losses, diverged = [], [], {}
+    for epoch in range(1, first.epochs + 1):
+        for counter in (total, count, begun):
+            counter.zero_()
         # Shorter batches are filled up, so that all have one shape.
         orders = {size: pad_sequence(next(s), batch_first=True, padding_value=-1) for size, s in streams.items()}
         width = max(order.shape[1] for order in orders.values())
@@ -262,9 +268,8 @@ def distil(
                 step(batch, alone)
             else:
                 replay(batch)
-        if not bool(total.isfinite().all()):
-            bad = members[int((~total.isfinite()).nonzero()[0])]
-            raise FloatingPointError(f"the student of {bad} diverged in epoch {len(losses) + 1}")
+        for n in (~total.isfinite()).nonzero().flatten().tolist():
+            diverged.setdefault(n, Diverged(f"loss is {float(total[n])}", epoch, int(begun[n])))
         losses.append((total / count).cpu())
         predicted = network.predict(validation.images, device)
         curves.append((predicted.argmax(2) == validation.labels).float().mean(1))
@@ -273,7 +278,8 @@ def distil(
     tested = network.predict(test.images, device)
     trained = network.predict(transfer.images, device) if train else [None] * len(members)
     columns = (predicted, tested, torch.stack(curves, 1), torch.stack(losses, 1), trained)
-    return [Student(*values, train=logits) for *values, logits in zip(*columns, strict=True)]
+    students = [Student(*values, train=logits) for *values, logits in zip(*columns, strict=True)]
+    return [diverged.get(n, student) for n, student in enumerate(students)]
 
 
 def _optimizer(name: str, weights: Tensor, learning_rate: Tensor) -> Callable[..., None]:

@@ -3,17 +3,22 @@
 A table is `<name>.csv`: one row per measurement, sorted, small enough to read in a diff. `runs.csv` says for each run
 what made it. Everything is written to a temporary sibling and renamed, and one lock per folder lets several processes
 write at once. A sibling has one name for good: what a killed process left of it is overwritten by the one that goes on.
+
+Each line of a table ends with a checksum of itself, so that an edit by hand shows where it is, a table and its checks
+are replaced in one rename, and git merges rows as before. A row that is gone is not noticed: it counts as not yet run.
 """
 
 import contextlib
 import datetime
 import functools
+import io
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -21,8 +26,9 @@ import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from tqdm import tqdm
 
-from kdutils.errors import UserError, check_folder, check_name
+from kdutils.errors import Diverged, UserError, check_folder, check_name
 from kdutils.protocols import Protocol, canonical, key
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -54,6 +60,7 @@ IDENTITY = {
     "tutorial": ["profile", "dataset", "training", "teacher", "seed", "run"],
     "images": ["dataset", "split", "index"],
     "runs": ["kind", "run"],
+    "failures": ["kind", "run", "device"],
     "benchmarks": ["machine", "dataset", "role", "members", "batch_size", "comparison"],
 }
 #: The columns that hold what was measured.
@@ -83,6 +90,7 @@ VALUES = {
     "tutorial": ["epochs", "accuracy"],
     "images": ["label", "channels", "height", "width", "pixels"],
     "runs": ["epochs", "seconds", "device", "torch", "commit", "date", "command", "protocol"],
+    "failures": ["reason", "epoch", "step", "torch", "commit", "date", "command", "protocol"],
     # Of `tests/benchmarks`, where each is explained; what a row does not measure is empty.
     "benchmarks": [
         *("ours", "theirs", "ratio", "ratio_low", "ratio_high", "repeats"),
@@ -140,20 +148,55 @@ def load(name: str, results: str | Path = "") -> pd.DataFrame:
     """
     check_name("table of records", name, IDENTITY)
     path = results_folder(results) / f"{name}.csv"
-    columns = IDENTITY[name] + VALUES[name]
     if not path.exists():
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=IDENTITY[name] + VALUES[name])
+    table, text = _parse(name, path, [CHECK], dtype={"run": str, "pixels": str, "commit": str})
+    for n, line in enumerate(text.splitlines()[1:], 2):
+        what, _, check = line.rpartition(",")
+        if check != _checksum(what):
+            raise UserError(
+                f"{path}: line {n} was edited; restore it, or delete it to have it run again, "
+                "or keep it: python -m kdutils seal"
+            )
+    return table
+
+
+def _parse(name: str, path: Path, more: Collection[str] = (), **options: object) -> tuple[pd.DataFrame, str]:
+    """A table, without its checks, and its text; an error where it is not what this module writes."""
+    columns = IDENTITY[name] + VALUES[name]
     try:
-        table = pd.read_csv(path, dtype={"run": str, "pixels": str, "commit": str}, keep_default_na=True)
+        text = path.read_text(encoding="utf-8")
+        table = pd.read_csv(io.StringIO(text), **options)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    lost = [c for c in columns if c not in table.columns]
+    lost = [c for c in [*columns, *more] if c not in table.columns]
     if lost:
-        raise UserError(f"{path}: column {lost[0]!r} is missing; restore the file or move it away")
-    damaged = table[IDENTITY[name][-1]].isna()  # a line cut short, or a merge's conflict marker
+        mend = "python -m kdutils seal" if lost == [CHECK] else "restore the file or move it away"
+        raise UserError(f"{path}: column {lost[0]!r} is missing; {mend}")
+    damaged = table[IDENTITY[name][-1]].replace("", None).isna()  # a line cut short, or a merge's conflict marker
     if damaged.any():
         raise UserError(f"{path}: line {damaged.argmax() + 2} is damaged; restore the file or move it away")
-    return table[columns]
+    twice = table.duplicated(IDENTITY[name])
+    if twice.any():
+        raise UserError(f"{path}: line {twice.argmax() + 2} says again what a line above it says; delete one of them")
+    return table[columns], text
+
+
+CHECK = "check"  # the last column
+
+
+def _checksum(line: str) -> str:
+    return f"{zlib.crc32(line.encode()):08x}"
+
+
+def seal(results: str | Path = "") -> None:
+    """Accept the tables of a folder as they are, edits by hand included: give every line its checksum anew."""
+    folder = results_folder(results)
+    for name in IDENTITY:
+        path = folder / f"{name}.csv"
+        if path.exists():
+            # As text: an edit changes its own line alone.
+            _change(name, folder, lambda name=name, path=path: _parse(name, path, dtype=str, keep_default_na=False)[0])
 
 
 def add(name: str, rows: list[dict], results: str | Path = "") -> None:
@@ -161,26 +204,37 @@ def add(name: str, rows: list[dict], results: str | Path = "") -> None:
     check_name("table of records", name, IDENTITY)
     if not rows:
         return
-    folder = results_folder(results)
-    try:
-        with _lock(folder):
-            identity = IDENTITY[name]
-            new = pd.DataFrame(rows)[identity + VALUES[name]]
-            old = load(name, folder)
-            table = pd.concat([old, new]) if len(old) else new
-            table = table.drop_duplicates(identity, keep="last").sort_values(identity, kind="stable")
-            with _replacing(folder / f"{name}.csv") as temporary:
-                table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
-    except OSError as error:
-        raise UserError(f"{folder}: cannot write records: {error.strerror or error}") from None
+    folder, identity = results_folder(results), IDENTITY[name]
+
+    def added() -> pd.DataFrame:
+        new, old = pd.DataFrame(rows)[identity + VALUES[name]], load(name, folder)
+        table = pd.concat([old, new]) if len(old) else new
+        return table.drop_duplicates(identity, keep="last").sort_values(identity, kind="stable")
+
+    _change(name, folder, added)
+
+
+def _change(name: str, folder: Path, make: Callable[[], pd.DataFrame]) -> None:
+    """Put what `make` returns, called under the lock, in a table's place."""
+    with _writing(folder):
+        header, *lines = make().to_csv(index=False, float_format="%.7g", lineterminator="\n").splitlines()
+        with _replacing(folder / f"{name}.csv") as temporary:
+            checked = [f"{header},{CHECK}", *(f"{line},{_checksum(line)}" for line in lines)]
+            temporary.write_text("\n".join(checked) + "\n", encoding="utf-8")
 
 
 def check_writable(results: str | Path = "") -> None:
     """Raise the UserError that `add` would, before hours are spent on what it could not record."""
-    folder = results_folder(results)
+    with _writing(results_folder(results)):
+        pass
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder of records; what goes wrong with the disk is one line."""
     try:
         with _lock(folder):
-            pass
+            yield
     except OSError as error:
         raise UserError(f"{folder}: cannot write records: {error.strerror or error}") from None
 
@@ -203,26 +257,47 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 def add_runs(made: list[tuple[Protocol, int, float]], device: torch.device, results: str | Path = "") -> None:
-    """Say in runs.csv what made each run: its protocol, its epochs and the seconds that they took."""
-    shared = {
+    """Say in runs.csv what made each run: its protocol, its epochs and the seconds that they took.
+
+    What had failed and now did not is no failure any more. It is forgotten first: a kill between the two then leaves
+    a run to be done, which the cache has.
+    """
+    forget({key(protocol): epochs for protocol, epochs, _ in made}, results)
+    rows = [{**_made(p, device), "epochs": epochs, "seconds": round(seconds, 1)} for p, epochs, seconds in made]
+    add("runs", rows, results)
+
+
+def add_failures(failed: Sequence[tuple[Protocol, Diverged]], device: torch.device, results: str | Path = "") -> None:
+    """Say in failures.csv, and on standard error, which runs diverged, where, and on what."""
+    for protocol, diverged in failed:
+        tqdm.write(f"failed: {type(protocol).__name__} {key(protocol)}: {diverged}", file=sys.stderr)
+    rows = [
+        {**_made(protocol, device), **dict(zip(("reason", "epoch", "step"), diverged.args, strict=True))}
+        for protocol, diverged in failed
+    ]
+    add("failures", rows, results)
+
+
+def forget(runs: dict[str, int], results: str | Path = "") -> None:
+    """Remove the failures of runs, by key, that lie within these numbers of epochs."""
+    gone = lambda table: table["epoch"] <= table["run"].map(runs).astype(float)
+    if gone(load("failures", results)).any():
+        folder = results_folder(results)
+        _change("failures", folder, lambda: (table := load("failures", folder))[~gone(table)])
+
+
+def _made(protocol: Protocol, device: torch.device) -> dict:
+    """What runs.csv and failures.csv say of any run."""
+    return {
+        "kind": type(protocol).__name__.removesuffix("Protocol").lower(),
+        "run": key(protocol),
+        "protocol": canonical(protocol),
         "command": command(),
         "device": device_name(device),
         "torch": torch.__version__,
         "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
-    rows = [
-        {
-            "kind": type(protocol).__name__.removesuffix("Protocol").lower(),
-            "run": key(protocol),
-            "protocol": canonical(protocol),
-            "epochs": epochs,
-            "seconds": round(seconds, 1),
-            **shared,
-        }
-        for protocol, epochs, seconds in made
-    ]
-    add("runs", rows, results)
 
 
 def command() -> str:
@@ -271,12 +346,24 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor] | None:
-    """The tensors of `path`, or None if it is absent or damaged; a damaged file is removed, to be built again."""
+    """The tensors of `path`, or None if it is absent or damaged; a damaged file is removed, which is said.
+
+    Raises
+    ------
+    UserError
+        If it can be neither read nor removed.
+    """
     try:
+        path.open("rb").close()  # safetensors calls every file absent that it cannot open
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except FileNotFoundError:
         return None
-    except (SafetensorError, EOFError):
+    except (SafetensorError, EOFError, OSError) as error:
+        reason = " ".join(str(error).split())
+    try:
         path.unlink(missing_ok=True)
-        return None
+    except OSError:
+        raise UserError(f"{path}: cannot be read: {reason}; remove it") from None
+    tqdm.write(f"{path}: damaged ({reason}), hence removed; it is made again where it is needed", file=sys.stderr)
+    return None

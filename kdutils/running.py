@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from kdutils import records
-from kdutils.errors import UserError
+from kdutils.errors import Diverged, UserError
 from kdutils.fleet import SHARED, Student, distil, is_stacked
 from kdutils.losses import residual_logits, virtual_teacher_logits
 from kdutils.protocols import RESIDUAL, UNIFORM, VIRTUAL, StudentProtocol, TeacherProtocol, key, seed_for
@@ -89,13 +89,19 @@ def in_order_of_ending(pool: Executor | None, work: Callable, jobs: Iterable[tup
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool:
-        raise UserError("a worker was killed (out of memory?); what was recorded is kept, run again to go on") from None
+        raise UserError(
+            "a worker was killed, most likely for want of memory: free some, or use fewer cores (taskset -c 0 python …); "
+            "what was recorded is kept, and the same command goes on"
+        ) from None
 
 
 def run_teacher(
     protocol: TeacherProtocol, epochs: int, title: str, device: str, root: str | Path | None, afresh: bool
-) -> None:
-    """Train a teacher unless its response is in the cache; `afresh` forgets first what is there."""
+) -> Diverged | None:
+    """Train a teacher unless its response is in the cache; `afresh` forgets first what is there.
+
+    Returns where it diverged, if it did.
+    """
     folder = teacher_folder(protocol)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
@@ -111,7 +117,13 @@ def run_teacher(
                     bar.update(epoch - bar.n)
                     bar.set_postfix(loss=f"{loss:.3f}")
 
-                train_teacher(protocol, epochs, device=torch.device(device), root=root, on_epoch=advance)
+                try:
+                    train_teacher(protocol, epochs, device=torch.device(device), root=root, on_epoch=advance)
+                except Diverged as diverged:
+                    return diverged
+                except torch.cuda.OutOfMemoryError:
+                    raise UserError(f"{title} does not fit in the GPU's memory; use --device cpu") from None
+    return None
 
 
 def fleets(members: list[StudentProtocol], device: torch.device) -> Iterator[list[StudentProtocol]]:
@@ -132,14 +144,15 @@ def run_fleet(
     afresh: bool = False,
     on_epoch: Callable[[int], None] | None = None,
     teaching: Collection[str] = (),
-) -> list[Student]:
+) -> list[Student | Diverged]:
     """Distil one fleet, or read it from the cache; self-contained, so that any process can run it.
 
-    Returns the students in the members' order. A fleet that is too large for the GPU's memory is split, which is said.
+    Returns the students in the members' order, or where they diverged. A fleet that is too large for the GPU's memory is split, which is said.
     Students whose keys are in `teaching` keep their logits on the transfer set.
     """
     stored = [None if afresh else load_student(m, key(m) in teaching) for m in members]
     todo = [m for m, found in zip(members, stored, strict=True) if found is None]
+    diverged: dict[StudentProtocol, Diverged] = {}
     if todo:
         start = time.perf_counter()
         sets = load_splits(members[0], root)
@@ -156,13 +169,20 @@ def run_fleet(
         students = _distil_what_fits(todo, *given, on_epoch=on_epoch, train=train)
         seconds = (time.perf_counter() - start) / len(todo)
         for member, student in zip(todo, students, strict=True):
+            if isinstance(student, Diverged):
+                diverged[member] = student
+                continue
             tensors = {"validation": student.validation.half(), "test": student.test.half()}
             tensors |= {"curve": student.curve, "loss": student.loss, "seconds": torch.tensor(seconds)}
             if key(member) in teaching:
                 tensors["train"] = student.train.half()
+            if not all(bool(t.isfinite().all()) for t in tensors.values()):  # the last step was one too many
+                last = member.steps or -(-len(sets["train"]) // member.batch_size)
+                diverged[member] = Diverged("logits are not finite", member.epochs, last)
+                continue
             records.save_tensors(student_path(member), tensors)
     # Read back even what was trained now: a result never depends on whether it came through the cache.
-    return [load_student(m) for m in members]
+    return [diverged.get(m) or load_student(m) for m in members]
 
 
 def response_of(source: tuple[str, int], teachers: Teachers, split: str, labels: Tensor) -> Tensor:
@@ -199,18 +219,25 @@ def load_student(member: StudentProtocol, train: bool = False) -> Student | None
     return Student(**{name: t.float() for name, t in tensors.items()})
 
 
-def _distil_what_fits(members: list[StudentProtocol], *given: object, **options: object) -> list[Student]:
-    """`distil`, in halves where the GPU's memory does not hold all members at once."""
-    try:
-        return distil(members, *given, **options)
-    except torch.cuda.OutOfMemoryError:
-        if len(members) == 1:
-            raise UserError(f"one {members[0].dataset} {members[0].role} does not fit in the GPU's memory") from None
-    torch.cuda.empty_cache()  # outside the handler, whose traceback holds on to the tensors
-    middle = len(members) // 2
-    tqdm.write(f"{len(members)} students at once do not fit in the GPU's memory: {middle} at a time", file=sys.stderr)
-    parts = (members[:middle], members[middle:])
-    return [student for part in parts for student in _distil_what_fits(part, *given, **options)]
+def _distil_what_fits(members: list[StudentProtocol], *given: object, **options: object) -> list[Student | Diverged]:
+    """`distil`, in smaller fleets where the GPU's memory does not hold all members at once; says how many it holds."""
+    size, made = len(members), []
+    kind = f"{members[0].dataset} {members[0].role}"
+    say = lambda text: tqdm.write(text, file=sys.stderr)
+    while len(made) < len(members):
+        part = members[len(made) : len(made) + size]
+        try:
+            made += distil(part, *given, **options)
+            continue
+        except torch.cuda.OutOfMemoryError:
+            if len(part) == 1:
+                raise UserError(f"one {kind} does not fit in the GPU's memory; use --device cpu") from None
+        torch.cuda.empty_cache()  # outside the handler, whose traceback holds on to the tensors
+        size = len(part) // 2
+        say(f"a fleet of {len(part)} ({kind}) does not fit in the GPU's memory; trying {size}")
+    if size < len(members):
+        say(f"a fleet of {size} ({kind}) fits in the GPU's memory")
+    return made
 
 
 def student_path(member: StudentProtocol) -> Path:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from kdutils import records
 from kdutils.data import SPLITS, ImageSet, load_dataset
-from kdutils.errors import UserError, check_name, check_whole
+from kdutils.errors import Diverged, UserError, check_name, check_whole
 from kdutils.models import create_model
 from kdutils.protocols import StudentProtocol, TeacherProtocol, key, seed_for
 
@@ -196,8 +196,8 @@ def train_teacher(
 
     Raises
     ------
-    FloatingPointError
-        If the loss is no longer finite; the message names the protocol's key and the epoch.
+    Diverged
+        If the loss is no longer finite, or the logits are not once they are stored in half precision.
     UserError
         If the last epoch's response would not be kept.
     """
@@ -222,9 +222,10 @@ def train_teacher(
         (teacher_folder(protocol) / "checkpoint.safetensors").unlink()
         return train_teacher(protocol, epochs, device=device, root=root, on_epoch=on_epoch)
 
-    total = torch.zeros((), device=device)
+    total, begun = (torch.zeros((), device=device) for _ in range(2))
 
     def step(batch: Tensor) -> None:
+        begun.add_(total.isfinite())  # counts up to the step after which the loss no longer is
         x = to_input(images["train"][batch], device).contiguous(memory_format=layout)
         with autocast(device, protocol.precision):
             loss = F.cross_entropy(model(x), labels[batch])
@@ -240,14 +241,15 @@ def train_teacher(
         model.train()
         torch.manual_seed(seed_for("dropout", protocol.seed, epoch))
         total.zero_()
+        begun.zero_()
         order = torch.cat(list(epoch_batches(len(labels), protocol.batch_size, protocol.seed, epoch))).to(device)
         for batch in order.split(protocol.batch_size):
             (replay if len(batch) == protocol.batch_size else step)(batch)
         mean_loss = float(total) / len(labels)
         if not math.isfinite(mean_loss):
-            raise FloatingPointError(f"teacher {key(protocol)} diverged in epoch {epoch}: its loss is {mean_loss}")
-        if is_kept(epoch):
-            save_response(protocol, model, images, epoch, mean_loss, start)
+            raise Diverged(f"loss is {mean_loss}", epoch, int(begun))
+        if is_kept(epoch) and not save_response(protocol, model, images, epoch, mean_loss, start):
+            raise Diverged("logits are not finite", epoch, int(begun))  # the last step was one too many
         if epoch == epochs or time.perf_counter() - saved > CHECKPOINT_SECONDS:
             records.save_tensors(teacher_folder(protocol) / "checkpoint.safetensors", _state(model, optimizer, epoch))
             saved = time.perf_counter()
@@ -262,8 +264,11 @@ def _network(protocol: TeacherProtocol) -> nn.Module:
 
 def save_response(
     protocol: TeacherProtocol, model: nn.Module, images: dict[str, Tensor], epoch: int, loss: float, start: float
-) -> None:
-    """Store the model's logits on each split's images; `start` is `time.perf_counter` at the epoch's beginning."""
+) -> bool:
+    """Store the model's logits on each split's images, unless some are not finite; returns whether it did.
+
+    `start` is `time.perf_counter` at the epoch's beginning.
+    """
     templates = torch.cat([model.classifier.weight, model.classifier.bias[:, None]], dim=1).detach().double()
     response = {split: predict(model, images[split], protocol.precision).half() for split in SPLITS}
     response |= {
@@ -271,9 +276,10 @@ def save_response(
         "loss": torch.tensor(loss),
         "seconds": torch.tensor(time.perf_counter() - start),
     }
-    if not all(bool(t.isfinite().all()) for t in response.values()):  # the last step may be the one too many
-        raise FloatingPointError(f"teacher {key(protocol)} diverged in epoch {epoch}: its logits are not finite")
+    if not all(bool(t.isfinite().all()) for t in response.values()):
+        return False
     records.save_tensors(snapshot_path(protocol, epoch), response)
+    return True
 
 
 def make_optimizer(model: nn.Module, name: str, learning_rate: float) -> torch.optim.Optimizer:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from kdutils import published, records
 from kdutils.claims import interval
 from kdutils.data import data_hash, load_dataset
+from kdutils.errors import Diverged
 from kdutils.losses import distillation_loss
 from kdutils.models import INPUT_SHAPES, NUM_CLASSES, count_multiply_adds, count_parameters
 from kdutils.protocols import FULL_SIZE, VALIDATION_SIZE, Profile, TutorialProtocol, key, seed_for
@@ -72,7 +73,7 @@ def train(
     model.train()
     for epoch in range(1, protocol.epochs + 1):
         order = torch.cat(list(epoch_batches(len(labels), protocol.batch_size, protocol.seed, epoch))).to(device)
-        for batch in order.split(protocol.batch_size):
+        for step, batch in enumerate(order.split(protocol.batch_size), 1):
             logits = model(images[batch].contiguous(memory_format=torch.channels_last))
             if teacher is None:
                 loss = F.cross_entropy(logits, labels[batch])
@@ -82,6 +83,8 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+            if not bool(loss.isfinite()):
+                raise Diverged(f"loss is {loss.item()}", epoch, step)
     return model.eval()
 
 
@@ -128,7 +131,14 @@ def ensure(study: "Study", runs: list["TeacherRun"]) -> None:
             for name in NETWORKS:
                 start = time.perf_counter()
                 protocol = wanted[name]
-                model = train(protocol, images, labels, response if protocol.teacher else None, device)
+                bar.update()
+                if protocol.teacher and response is None:  # its teacher diverged
+                    continue
+                try:
+                    model = train(protocol, images, labels, response if protocol.teacher else None, device)
+                except Diverged as diverged:
+                    records.add_failures([(protocol, diverged)], device, study.results)
+                    continue
                 if name == "teacher":
                     response = predict(model, images).clone()  # out of inference mode
                 accuracy = float((predict(model, data["test"][0]).argmax(1) == data["test"][1]).double().mean())
@@ -137,7 +147,6 @@ def ensure(study: "Study", runs: list["TeacherRun"]) -> None:
                     {**identity, "seed": seed, "run": key(protocol), "epochs": protocol.epochs, "accuracy": accuracy}
                 )
                 made.append((protocol, protocol.epochs, time.perf_counter() - start))
-                bar.update()
             records.add_runs(made, device, study.results)
             records.add("tutorial", rows, study.results)
 

@@ -1,5 +1,6 @@
 """Help that several test files share."""
 
+import dataclasses
 import importlib.util
 import os
 import sys
@@ -12,7 +13,9 @@ from typing import NoReturn
 import pytest
 import torch
 
+from kdutils import records
 from kdutils.experiments import Study
+from kdutils.protocols import PROFILES
 
 torch.set_num_threads(1)  # tensors here are tiny: a second thread gains nothing, and on a busy machine it crawls
 
@@ -41,6 +44,35 @@ class Here(Executor):
         future: Future = Future()
         future.set_result(function(*args, **options))
         return future
+
+
+TABLES = ("missing_class", "response", "soft_labels", "images")
+TINY = dataclasses.replace(
+    PROFILES["smoke"],
+    temperatures={"digits": (3.0, 9.0)},
+    train_size={"digits": 200},
+    teacher_epochs={"digits": 3},
+    student_epochs={"digits": 2},
+)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A smoke profile of a second, with a cache of its own; returns the folder for its records."""
+    monkeypatch.setitem(PROFILES, "smoke", TINY)
+    monkeypatch.setenv("KDUTILS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "records"
+
+
+def tiny_study(results: Path, **changes) -> Study:
+    return Study("smoke", ["digits"], **{"compute": "missing", "device": "cpu", "results": results} | changes)
+
+
+def read(folder: Path, *names: str) -> dict[str, str]:
+    """The tables as text, that of runs without what differs from one run to the next."""
+    found = {name: (folder / f"{name}.csv").read_text() for name in names or TABLES}
+    runs = records.load("runs", folder).drop(columns=["seconds", "date", "command", "commit"])
+    return found | {"runs": runs.to_csv(index=False)}
 
 
 def skip_or_fail(reason: str) -> NoReturn:

@@ -2,19 +2,14 @@
 
 import dataclasses
 import math
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, Here
+from conftest import ROOT, read, tiny_study
 
 from kdutils import records, running
 from kdutils.errors import UserError
@@ -22,27 +17,6 @@ from kdutils.experiments import Study, status
 from kdutils.protocols import FULL_SIZE, PROFILES, key, sweep
 from kdutils.running import run_fleet, student_path
 from kdutils.training import load_response, snapshot_path
-
-TABLES = ("missing_class", "response", "soft_labels", "images")
-TINY = dataclasses.replace(
-    PROFILES["smoke"],
-    temperatures={"digits": (3.0, 9.0)},
-    train_size={"digits": 200},
-    teacher_epochs={"digits": 3},
-    student_epochs={"digits": 2},
-)
-
-
-@pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A smoke profile of a second, with a cache of its own; returns the folder for its records."""
-    monkeypatch.setitem(PROFILES, "smoke", TINY)
-    monkeypatch.setenv("KDUTILS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "records"
-
-
-def tiny_study(results: Path, **changes) -> Study:
-    return Study("smoke", ["digits"], **{"compute": "missing", "device": "cpu", "results": results} | changes)
 
 
 @pytest.fixture
@@ -52,13 +26,6 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(running, "train_teacher", fail)
     monkeypatch.setattr(running, "distil", fail)
-
-
-def read(folder: Path, *names: str) -> dict[str, str]:
-    """The tables as text, that of runs without what differs from one run to the next."""
-    found = {name: (folder / f"{name}.csv").read_text() for name in names or TABLES}
-    runs = records.load("runs", folder).drop(columns=["seconds", "date", "command", "commit"])
-    return found | {"runs": runs.to_csv(index=False)}
 
 
 # What a study accepts
@@ -319,128 +286,6 @@ def test_status_counts(smoke_study, tmp_path):
     assert (full["minutes"] > 1).all() and (full["recorded"] == 0).all()
 
 
-# A kill at any moment
-
-# What a process started by a test does before all else: it takes the tiny profile, and dies at a given write.
-SITE = """
-import dataclasses, os, signal
-from pathlib import Path
-
-if os.environ.get("TINY"):
-    from kdutils import protocols
-
-    protocols.PROFILES["smoke"] = dataclasses.replace(
-        protocols.PROFILES["smoke"], temperatures={"digits": (3.0, 9.0)}, train_size={"digits": 200},
-        teacher_epochs={"digits": 3}, student_epochs={"digits": 2},
-    )
-when = os.environ.get("KILL_AT_WRITE")
-left = int(when) if when and when.isdigit() else 0
-replace = Path.replace
-
-def replace_or_die(self, target):
-    global left
-    left -= 1
-    if left == 0 or Path(target).name == when:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(self, target)
-
-Path.replace = replace_or_die
-"""
-
-
-def alive(group: int) -> list[str]:
-    """Processes of a group that run; one that ended and that nobody has waited for does not."""
-    listed = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
-    fields = (line.split(None, 2) for line in listed.splitlines())
-    return [f[2] for f in fields if f[0] == str(group) and not f[1].startswith("Z")]
-
-
-class KilledRun:
-    """A run in processes of its own, which are killed; its records must end as if it had been left alone."""
-
-    def __init__(self, folder: Path, seeds: int, **environment: str):
-        (folder / "site").mkdir()
-        (folder / "site" / "sitecustomize.py").write_text(SITE)
-        self.cache, self.results, self.errors = folder / "killed cache", folder / "killed", folder / "errors"
-        path = os.pathsep.join([str(folder / "site"), str(ROOT)])
-        own = {"KDUTILS_CACHE": str(self.cache), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-        self.environment = os.environ | own | environment
-        self.command = [sys.executable, "-m", "kdutils", "run", "table4", "table2", "--profile", "smoke"]
-        self.command += ["--datasets", "digits", "--seeds", str(seeds), "--device", "cpu"]
-        self.command += ["--results", str(self.results)]
-
-    def start(self, **more: str) -> subprocess.Popen:
-        with self.errors.open("w") as errors:
-            return subprocess.Popen(
-                self.command, env=self.environment | more, start_new_session=True, stdout=errors, stderr=errors
-            )
-
-    def stored(self) -> int:
-        return len(list(self.cache.rglob("*.safetensors")))
-
-    def die_at_write(self, which: int | str) -> None:
-        """Between writing a file and renaming it, by number or by name."""
-        print(f"killed at write {which}")  # pytest shows it if the test fails
-        process = self.start(KILL_AT_WRITE=str(which))
-        assert process.wait(600) == -signal.SIGKILL, self.errors.read_text()
-        self.check_orphans(process.pid)
-
-    def die_at_random(self, files: int) -> None:
-        moment = random.randint(self.stored(), files)
-        print(f"killed at {moment} files in the cache")
-        process = self.start()
-        while process.poll() is None and self.stored() < moment:
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        self.check_orphans(process.pid)
-
-    def check_orphans(self, group: int) -> None:
-        until = time.monotonic() + 30
-        while alive(group) and time.monotonic() < until:
-            time.sleep(0.2)
-        assert alive(group) == []
-
-    def go_on(self, undisturbed: Path) -> None:
-        assert self.start().wait(600) == 0, self.errors.read_text()
-        assert read(self.results) == read(undisturbed)
-        left = {p.name for folder in (self.cache, self.results) for p in folder.rglob("*") if p.is_file()}
-        assert {n for n in left if Path(n).suffix not in (".csv", ".safetensors")} == {".lock", ".writing"}
-
-
-needs_groups = pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are POSIX")
-
-
-@needs_groups
-def test_a_killed_run_is_continued(tiny, tmp_path):
-    """Two seeds are two fleets, hence worker processes, which must not outlive their parent."""
-    tiny_study(tiny, seeds=2).ensure("missing_class", Here())
-    run = KilledRun(tmp_path, seeds=2, TINY="1")
-    # among the first 30 writes are those of teachers only; when the students are recorded, the workers are there
-    run.die_at_write(random.choice([random.randint(1, 30), "missing_class.csv"]))
-    run.go_on(tiny)
-
-
-@needs_groups
-@pytest.mark.stress
-@pytest.mark.parametrize("attempt", range(3))
-def test_a_run_killed_again_and_again_is_continued(tiny, tmp_path, attempt):
-    tiny_study(tiny, seeds=2).ensure("missing_class", Here())
-    run = KilledRun(tmp_path, seeds=2, TINY="1")
-    for _ in range(4):
-        run.die_at_random(files=97)
-    run.go_on(tiny)
-
-
-@needs_groups
-@pytest.mark.stress
-def test_a_killed_run_is_continued_at_the_smoke_profile(smoke_study, tmp_path):
-    run = KilledRun(tmp_path, seeds=1)
-    for _ in range(2):
-        run.die_at_random(files=103)
-    run.go_on(smoke_study.results)
-
-
 # What is found
 
 
@@ -469,14 +314,6 @@ def test_soft_labels_are_those_of_five_sixes(smoke_study):
     assert len(sums) == 10 and sums.to_numpy() == pytest.approx(1, abs=1e-5)
     assert set(images["label"]) == {6} and set(images["index"]) == set(table["index"]) and len(images) == 5
     assert images["pixels"].map(bytes.fromhex).map(len).eq(64).all()
-
-
-def test_a_worker_that_is_killed_is_one_line(tmp_path):
-    with (
-        pytest.raises(UserError, match="a worker was killed.*run again"),
-        running.workers(2, torch.device("cpu")) as pool,
-    ):
-        list(running.in_order_of_ending(pool, os._exit, [(9,), (9,)]))
 
 
 def test_both_claims_are_reproduced_on_the_digits(smoke_study):

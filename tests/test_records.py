@@ -1,5 +1,6 @@
 """Evidence tables, the cache of tensors, and the keys of runs."""
 
+import copy
 import dataclasses
 import json
 import os
@@ -15,7 +16,7 @@ import torch
 from conftest import ROOT
 
 from kdutils import protocols, records
-from kdutils.errors import UserError
+from kdutils.errors import Diverged, UserError
 from kdutils.experiments import Study
 from kdutils.protocols import IMPLIED, StudentProtocol, TeacherProtocol, canonical, key, seed_for
 
@@ -130,13 +131,32 @@ def test_an_unknown_table_is_refused():
     ("damage", "message"),
     [
         (lambda text: text.replace(b",accuracy,", b",acuracy,"), "column 'accuracy' is missing"),
+        (lambda text: text.replace(b",check\n", b",czech\n"), "column 'check' is missing; python -m kdutils seal"),
+        (lambda text: re.sub(rb",[^,\n]*\n", b"\n", text), "column 'check' is missing; python -m kdutils seal"),
+        (lambda text: text.replace(b",0.9,", b",0.8,", 1), "line 2 was edited"),
+        (lambda text: text.replace(b",0.9,", b",half,", 1), "line 2 was edited"),
+        (lambda text: text.replace(b"large", b"small", 1), "line 2 was edited"),
+        (lambda text: text + text.splitlines(True)[3], "line 18 says again what a line above it says"),
         (lambda text: b"", "cannot be read: No columns"),
         (lambda text: text + b"a,b,c,d,e,f,g,h,i,j,k,l,m,n,o\n", "cannot be read: Error tokenizing"),
         (lambda text: b"\xff\xfe\x00" + text, "cannot be read"),
         (lambda text: text[: text.rindex(b",small")], r"line 17 is damaged"),
         (lambda text: text.replace(b"\n", b"\n<<<<<<< HEAD\n", 1), "line 2 is damaged"),
     ],
-    ids=["column", "empty", "fields", "bytes", "cut", "conflict"],
+    ids=[
+        "column",
+        "check",
+        "unsealed",
+        "value",
+        "number",
+        "identity",
+        "twice",
+        "empty",
+        "fields",
+        "bytes",
+        "cut",
+        "conflict",
+    ],
 )
 def test_a_damaged_table_is_an_error_and_stays_as_it_is(tmp_path, damage, message):
     records.add("missing_class", rows(), tmp_path)
@@ -151,6 +171,38 @@ def test_a_damaged_table_is_an_error_and_stays_as_it_is(tmp_path, damage, messag
     assert path.read_bytes() == damaged
 
 
+def test_an_edit_is_accepted_by_seal_and_changes_its_line_alone(tmp_path):
+    records.add("missing_class", rows(), tmp_path)
+    path = tmp_path / "missing_class.csv"
+    before = path.read_text().splitlines()
+    path.write_text(path.read_text().replace(",0.9,", ",0.8,", 1))
+    records.seal(tmp_path)
+    assert records.load("missing_class", tmp_path)["accuracy"].tolist() == [0.8] + [0.9] * (len(rows()) - 1)
+    after = path.read_text().splitlines()
+    assert [n for n, (old, new) in enumerate(zip(before, after, strict=True)) if old != new] == [1]
+    path.write_text(re.sub(",[^,\n]*\n", "\n", path.read_text()))  # as it was before there were checks
+    records.seal(tmp_path)
+    assert path.read_text().splitlines() == after
+
+
+def test_rows_that_git_merged_need_no_seal(tmp_path):
+    for name, of in (("ours", rows()[::2]), ("theirs", rows()[1::2]), ("both", rows())):
+        records.add("missing_class", of, tmp_path / name)
+    lines = {n: (tmp_path / n / "missing_class.csv").read_text().splitlines() for n in ("ours", "theirs", "both")}
+    assert set(lines["ours"]) | set(lines["theirs"]) == set(lines["both"])
+
+
+@pytest.mark.parametrize("mark", ["<<<<<<< HEAD", "smoke,digits"])
+def test_what_is_no_row_is_not_sealed(tmp_path, mark):
+    records.add("missing_class", rows(), tmp_path)
+    path = tmp_path / "missing_class.csv"
+    path.write_text(path.read_text().replace("\n", f"\n{mark}\n", 1))
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="line 2 is damaged"):
+        records.seal(tmp_path)
+    assert path.read_bytes() == before
+
+
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
@@ -159,21 +211,6 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
         assert str(folder) in one_line(error)
         with pytest.raises(UserError, match="cannot write records|must be a folder"):
             records.check_writable(folder)
-
-
-def test_a_write_that_fails_leaves_the_old_table(tmp_path, monkeypatch):
-    records.add("missing_class", rows(), tmp_path)
-    before = (tmp_path / "missing_class.csv").read_bytes()
-
-    def fail(self, path, **options):
-        Path(path).write_text("half of a ta")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
-    with pytest.raises(UserError, match="No space left on device"):
-        records.add("missing_class", [row(run="new")], tmp_path)
-    assert (tmp_path / "missing_class.csv").read_bytes() == before
-    assert not list(tmp_path.glob("*.tmp")) + list(tmp_path.glob(".*.tmp"))
 
 
 def test_what_a_killed_write_left_is_overwritten(tmp_path, monkeypatch):
@@ -214,10 +251,30 @@ def test_processes_that_add_at_once_lose_nothing(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir() if "ready" not in p.name) == [".lock", "missing_class.csv"]
 
 
+# Failures
+
+
+def test_a_failure_is_forgotten_when_its_run_succeeds_that_far(tmp_path):
+    cpu = torch.device("cpu")
+    records.add_failures(
+        [(TEACHER, Diverged("loss is nan", 12, 3)), (STUDENT, Diverged("loss is inf", 2, 7))], cpu, tmp_path
+    )
+    table = records.load("failures", tmp_path).set_index("kind")
+    assert table.loc["teacher", ["run", "reason", "epoch", "step"]].tolist() == [key(TEACHER), "loss is nan", 12, 3]
+    assert json.loads(table.loc["student", "protocol"]) == json.loads(canonical(STUDENT))
+    assert set(table["device"]) == {records.device_name(cpu)} and table["date"].notna().all()
+    records.add_runs([(TEACHER, 10, 1.0)], cpu, tmp_path)  # up to the tenth epoch it went well before, too
+    assert len(records.load("failures", tmp_path)) == 2
+    records.add_runs([(STUDENT, 5, 1.0)], cpu, tmp_path)
+    assert records.load("failures", tmp_path)["run"].tolist() == [key(TEACHER)]
+    records.add_runs([(TEACHER, 12, 1.0)], cpu, tmp_path)
+    assert len(records.load("failures", tmp_path)) == 0 and len(records.load("runs", tmp_path)) == 2
+
+
 # Tensors
 
 
-def test_tensors_come_back_and_damaged_ones_do_not(tmp_path):
+def test_tensors_come_back_and_damaged_ones_do_not(tmp_path, capsys):
     path = tmp_path / "new" / "t.safetensors"
     assert records.load_tensors(path) is None
     tensors = {"a": torch.randn(3, 4).half(), "b": torch.arange(6).view(2, 3).T, "c": torch.tensor(2.5)}
@@ -231,6 +288,15 @@ def test_tensors_come_back_and_damaged_ones_do_not(tmp_path):
         path.write_bytes(damaged)
         assert records.load_tensors(path) is None
         assert not path.exists(), "what is damaged is removed, to be built again"
+        said = capsys.readouterr().err
+        assert said.startswith(f"{path}: damaged (") and said.count("\n") == 1
+    path.symlink_to(path)  # a file that cannot be opened, whoever asks
+    assert records.load_tensors(path) is None and not path.is_symlink()
+    assert f"{path}: damaged (" in capsys.readouterr().err
+    path.mkdir()
+    with pytest.raises(UserError, match="cannot be read") as error:
+        records.load_tensors(path)
+    assert str(path) in one_line(error)
 
 
 def test_a_cache_that_cannot_be_written_is_an_error(tmp_path):
@@ -257,7 +323,9 @@ def test_every_field_of_a_protocol_is_in_its_key(protocol):
     for field in dataclasses.fields(protocol):
         old = getattr(protocol, field.name)
         new = "other" if isinstance(old, str) else (not old) if isinstance(old, bool) else (old or 0) + 1
-        keys.add(key(dataclasses.replace(protocol, **{field.name: new})))
+        changed = copy.copy(protocol)
+        object.__setattr__(changed, field.name, new)  # no protocol of a run, and none is checked
+        keys.add(key(changed))
     assert len(keys) == 1 + len(dataclasses.fields(protocol))
 
 

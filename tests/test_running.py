@@ -5,6 +5,7 @@ import torch
 
 from kdutils import running
 from kdutils.errors import UserError
+from kdutils.experiments import Study
 from kdutils.protocols import StudentProtocol
 
 
@@ -26,13 +27,21 @@ def holding(capacity: int, made: list):
     return distil
 
 
-def test_a_fleet_too_large_for_memory_is_split_in_order_and_says_so(monkeypatch, capsys):
+def test_a_fleet_too_large_for_memory_is_split_in_order_and_says_how_many_fit(monkeypatch, capsys):
     made: list[int] = []
     monkeypatch.setattr(running, "distil", holding(3, made))
     assert running._distil_what_fits(students(10)) == list(range(10))
-    assert max(made) <= 3 and sum(made) == 10
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "10 students at once do not fit in the GPU's memory: 5 at a time"
+    assert made == [2] * 5, "what does not fit is not tried again"
+    assert capsys.readouterr().err.splitlines() == [
+        "a fleet of 10 (digits student) does not fit in the GPU's memory; trying 5",
+        "a fleet of 5 (digits student) does not fit in the GPU's memory; trying 2",
+        "a fleet of 2 (digits student) fits in the GPU's memory",
+    ]
+
+
+def test_a_fleet_that_fits_says_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(running, "distil", holding(10, []))
+    assert running._distil_what_fits(students(10)) == list(range(10)) and capsys.readouterr().err == ""
 
 
 def test_a_student_that_does_not_fit_alone_is_refused_in_one_line(monkeypatch):
@@ -40,3 +49,15 @@ def test_a_student_that_does_not_fit_alone_is_refused_in_one_line(monkeypatch):
     with pytest.raises(UserError, match="one digits student does not fit in the GPU's memory") as error:
         running._distil_what_fits(students(2))
     assert "\n" not in str(error.value)
+
+
+def test_a_teacher_that_does_not_fit_is_refused_in_one_line(monkeypatch, tmp_path):
+    def train(*given, **options):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setenv("KDUTILS_CACHE", str(tmp_path))
+    monkeypatch.setattr(running, "train_teacher", train)
+    with pytest.raises(UserError, match="the large teacher does not fit in the GPU's memory"):
+        running.run_teacher(
+            Study("smoke", ["digits"]).runs("teachers")[1].protocol, 5, "the large teacher", "cpu", None, False
+        )

@@ -97,6 +97,23 @@ def test_it_is_recorded_seed_by_seed_and_once(tiny, monkeypatch):
     assert {(r.seed, r.teacher) for r in wanted} == {(2, n) for n in tutorial.NETWORKS}
 
 
+def test_a_teacher_that_diverges_is_recorded_as_failed_and_the_student_without_it_as_ever(tiny, monkeypatch, capsys):
+    real = tutorial.protocols
+
+    def hasty(*given):
+        found = real(*given)
+        found["teacher"] = dataclasses.replace(found["teacher"], learning_rate=1e30)
+        return found | {"distilled": dataclasses.replace(found["distilled"], teacher=key(found["teacher"]))}
+
+    monkeypatch.setattr(tutorial, "protocols", hasty)
+    assert set(tiny.tutorial()["teacher"]) == {"student"}
+    table = records.load("failures", tiny.results)
+    assert set(table["kind"]) == {"tutorial"} and len(table) == 2 and set(table["epoch"]) == {1}
+    assert {r.teacher for r in tiny.failed("tutorial")} == {"teacher", "distilled"}
+    monkeypatch.setattr(tutorial, "train", lambda *_: pytest.fail("tried again"))
+    assert set(tiny.tutorial()["teacher"]) == {"student"}
+
+
 def test_a_colour_image_is_normalised_channel_by_channel(real_data):
     profile = dataclasses.replace(TINY, train_size={"cifar10": 20}, eval_size={"cifar10": 10})
     data = tutorial.load(tutorial.protocols(profile, "cifar10", 0)["teacher"], real_data, CPU)
