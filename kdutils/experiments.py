@@ -13,7 +13,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from kdutils import claims, projection, published, records, response, tutorial
+from kdutils import claims, many, projection, published, records, response, tutorial
 from kdutils.data import NAMES, SPLITS, data_hash, load_dataset
 from kdutils.errors import UserError, check_name
 from kdutils.fleet import Student
@@ -191,6 +191,9 @@ class Study:
         "auto", "cpu", "cuda", "cuda:0", ….
     results : str or Path
         Where records are read and written; empty: the book's.
+    executor : concurrent.futures.Executor, optional
+        Where runs go, and `device` is theirs; by default one process a core on a CPU, this process on a GPU. Its workers
+        must see the same cache, which is checked (see `kdutils.many`).
 
     Raises
     ------
@@ -205,6 +208,7 @@ class Study:
     device: str = "auto"
     results: str | Path = ""
     root: str | Path | None = None  # of the data
+    executor: Executor | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.datasets, str):
@@ -223,7 +227,8 @@ class Study:
                 raise UserError(f"{name} must be a string, not {getattr(self, name)!r}")
         if self.results and Path(self.results).expanduser().is_file():
             raise UserError(f"results must be a folder, and {self.results} is a file")
-        self._device = resolve_device(str(self.device))
+        # Of an executor's workers it is asked in `prepare`.
+        self._device = self._hardware = None if self.executor else resolve_device(str(self.device))
         self._afresh: set = set()  # what `always` has run so far: shared runs are run once
 
     @classmethod
@@ -233,7 +238,7 @@ class Study:
         papermill only warns of a parameter that a notebook does not have. Here every plain value in `namespace` that
         is no parameter is refused, so that a mistyped `-p profil smoke` cannot pass for the default.
         """
-        allowed = [f for f in cls.__dataclass_fields__ if f != "root"]
+        allowed = [f for f in cls.__dataclass_fields__ if f not in ("root", "executor")]
         plain = {
             name: value
             for name, value in namespace.items()
@@ -644,20 +649,29 @@ class Study:
             tempfile.TemporaryFile(dir=cache).close()
         except OSError as error:
             raise UserError(f"{cache}: cannot write to the cache: {error.strerror}; set KDUTILS_CACHE") from None
+        if self._device is None:
+            device, self._hardware = many.look(self.executor, str(self.device), self.datasets, self.root)
+            self._device = torch.device(device)
 
-    def ensure(self, group: str, executor: Executor | None = None) -> None:
+    def made(
+        self, pool: Executor | None, work: Callable, jobs: list[tuple]
+    ) -> Iterator[tuple[tuple, object, str | torch.device]]:
+        """(job, `work(*job)`, where it was done) as jobs end, in the pool or here."""
+        there = many.visiting(work, str(self._device)) if self.executor else None
+        for job, found in in_order_of_ending(pool, there or work, jobs):
+            hardware, result = found if there else (self._hardware, found)
+            yield job, result, hardware
+
+    def ensure(self, group: str) -> None:
         """Run what the records lack of a group, or all of it where `compute` is "always", and record it as it comes.
 
         Parameters
         ----------
         group : str
             See `runs`.
-        executor : concurrent.futures.Executor, optional
-            Where runs go; by default one process a core on a CPU, this process on a GPU. Its workers must see the same
-            cache.
         """
         if group == "baseline":  # whose retrained teacher is chosen by these
-            self.ensure("sweet_spot", executor)
+            self.ensure("sweet_spot")
         afresh = self.compute == "always"
         runs = [r for r in self.runs(group) if r not in self._afresh] if afresh else self.missing(group)
         if not runs:
@@ -669,9 +683,9 @@ class Study:
         students = [r for r in runs if isinstance(r, StudentRun)]
         # Teachers first, each once; students then read their logits from the cache.
         teachers = dict.fromkeys(r.teacher if isinstance(r, StudentRun) else r for r in runs)
-        self._train([t for t in teachers if isinstance(t.protocol, TeacherProtocol)], executor)
+        self._train([t for t in teachers if isinstance(t.protocol, TeacherProtocol)])
         for wave in self._in_waves(group, students):
-            self._distil(wave, executor, {k for r in self.runs(group) for k in r.taught_by})
+            self._distil(wave, {k for r in self.runs(group) for k in r.taught_by})
 
     def _in_waves(self, group: str, students: list[StudentRun]) -> list[list[StudentRun]]:
         """Students in fleets' order: who teaches others comes before them, recorded or not, if its logits are gone.
@@ -692,7 +706,7 @@ class Study:
             waves.setdefault(last if depth(run) and key(run.protocol) not in teaching else depth(run), []).append(run)
         return [waves[n] for n in sorted(waves)]
 
-    def _train(self, runs: list[TeacherRun], executor: Executor | None) -> None:
+    def _train(self, runs: list[TeacherRun]) -> None:
         """Train teachers, each protocol once and for the longest of its runs, and measure those not recorded."""
         longest: dict[str, TeacherRun] = {}
         for run in sorted(runs, key=lambda r: r.epochs):
@@ -708,20 +722,20 @@ class Study:
         with contextlib.ExitStack() as stack:
             # The digits' teachers take less time than the start of a worker.
             tasks = sum(job[0].dataset != "digits" for job in jobs)
-            pool = executor or stack.enter_context(workers(tasks, self._device))
+            pool = self.executor or stack.enter_context(workers(tasks, self._device))
             busy = {key(job[0]) for job in jobs}
             for k in [k for k in waiting if k not in busy]:
-                self._measure_teachers(waiting[k], afresh)
-            for job, _ in in_order_of_ending(pool, run_teacher, jobs):
-                self._measure_teachers(waiting[key(job[0])], afresh)
+                self._measure_teachers(waiting[k], afresh, self._hardware)
+            for job, _, hardware in self.made(pool, run_teacher, jobs):
+                self._measure_teachers(waiting[key(job[0])], afresh, hardware)
 
-    def _measure_teachers(self, runs: list[TeacherRun], afresh: set[str]) -> None:
+    def _measure_teachers(self, runs: list[TeacherRun], afresh: set[str], hardware: str | torch.device) -> None:
         have = self._recorded()
         for run in runs:
             if run.key in afresh or self._lacks(run, have):
-                self.measure_teacher(run, load_response(run.protocol, run.epochs))
+                self.measure_teacher(run, load_response(run.protocol, run.epochs), hardware)
 
-    def measure_teacher(self, run: TeacherRun, found: Response) -> None:
+    def measure_teacher(self, run: TeacherRun, found: Response, hardware: str | torch.device) -> None:
         """Record one teacher's response: in "response", and in what else `tables_of` names."""
         identity, tables = {"profile": self.profile, **run.identity, "run": run.key}, self.tables_of(run)
         sets = load_splits(run.protocol, self.root)
@@ -751,16 +765,16 @@ class Study:
             self._record_projection(run, identity, found, labels)
         if "history" in tables:
             self._record_history(run, identity, labels)
-        self._record_run(run)
+        self._record_run(run, hardware)
         records.add("response", rows, self.results)
 
-    def _record_run(self, run: TeacherRun) -> None:
+    def _record_run(self, run: TeacherRun, hardware: str | torch.device) -> None:
         """Say in runs.csv what made a teacher: of several runs of one protocol, the longest."""
         known = self.runs_made()
         if not (known.loc[known["run"] == run.key, "epochs"] > run.epochs).any():
             kept = filter(None, (load_response(run.protocol, epoch) for epoch in range(1, run.epochs + 1)))
             seconds = run.epochs * statistics.fmean(float(then.seconds) for then in kept)
-            records.add_runs([(run.protocol, run.epochs, seconds)], self._device, self.results)
+            records.add_runs([(run.protocol, run.epochs, seconds)], hardware, self.results)
 
     def _record_history(self, run: TeacherRun, identity: dict, labels: dict) -> None:
         """Record the teacher after each epoch whose response is kept."""
@@ -845,7 +859,7 @@ class Study:
         rows = [{**where, "index": i, **shape, "pixels": p} for i, p in zip(chosen, pixels, strict=True)]
         records.add("images", rows, self.results)
 
-    def _distil(self, runs: list[StudentRun], executor: Executor | None, teaching: set[str]) -> None:
+    def _distil(self, runs: list[StudentRun], teaching: set[str]) -> None:
         """Distil students in fleets and record each as it comes, under all the names that its run goes by.
 
         `teaching` are the keys of those that others will learn from.
@@ -859,18 +873,20 @@ class Study:
         title = f"{', '.join(dict.fromkeys(r.teacher.dataset for r in runs))}: {len(by_key)} students"
         total = sum(m.epochs for members in groups for m in members)
         with progress(total=total, desc=title, unit="student-epoch") as bar, contextlib.ExitStack() as stack:
-            pool = executor or stack.enter_context(workers(len(groups), self._device))
+            pool = self.executor or stack.enter_context(workers(len(groups), self._device))
             advance = None if pool else bar.update
             jobs = [(ms, wanted(ms), str(self._device), self.root, afresh, advance, teaching) for ms in groups]
             done, students_done, start = 0, 0, time.perf_counter()
-            for (members, *_), students in in_order_of_ending(pool, run_fleet, jobs):
-                self._record_students([by_key[key(m)] for m in members], students)
+            for (members, *_), students, hardware in self.made(pool, run_fleet, jobs):
+                self._record_students([by_key[key(m)] for m in members], students, hardware)
                 done += sum(m.epochs for m in members)
                 students_done += len(members)
                 bar.update(done - bar.n)
                 bar.set_postfix_str(f"{students_done / (time.perf_counter() - start):.2f} students/s")
 
-    def _record_students(self, runs: list[list[StudentRun]], students: list[Student]) -> None:
+    def _record_students(
+        self, runs: list[list[StudentRun]], students: list[Student], hardware: str | torch.device
+    ) -> None:
         from kdutils import related
 
         rows: dict[str, list[dict]] = {}
@@ -913,7 +929,7 @@ class Study:
                         for n, (accuracy, loss) in points
                     )
             made.append((member, member.epochs, float(student.seconds)))
-        records.add_runs(made, self._device, self.results)
+        records.add_runs(made, hardware, self.results)
         for table, of in rows.items():
             records.add(table, of, self.results)
 

@@ -201,11 +201,14 @@ def _replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def add_runs(made: list[tuple[Protocol, int, float]], device: torch.device, results: str | Path = "") -> None:
-    """Say in runs.csv what made each run: its protocol, its epochs and the seconds that they took."""
+def add_runs(made: list[tuple[Protocol, int, float]], device: torch.device | str, results: str | Path = "") -> None:
+    """Say in runs.csv what made each run: its protocol, its epochs and the seconds that they took.
+
+    `device` is one of this machine, or the name of another machine's.
+    """
     shared = {
         "command": command(),
-        "device": device_name(device),
+        "device": device if isinstance(device, str) else device_name(device),
         "torch": torch.__version__,
         "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

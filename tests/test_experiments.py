@@ -465,7 +465,7 @@ needs_groups = pytest.mark.skipif(not hasattr(os, "killpg"), reason="process gro
 @needs_groups
 def test_a_killed_run_is_continued(tiny, tmp_path):
     """Two seeds are two fleets, hence worker processes, which must not outlive their parent."""
-    tiny_study(tiny, seeds=2).ensure("missing_class", Here())
+    tiny_study(tiny, seeds=2, executor=Here()).ensure("missing_class")
     run = KilledRun(tmp_path, seeds=2, TINY="1")
     # among the first 30 writes are those of teachers only; when the students are recorded, the workers are there
     run.die_at_write(random.choice([random.randint(1, 30), "missing_class.csv"]))
@@ -476,7 +476,7 @@ def test_a_killed_run_is_continued(tiny, tmp_path):
 @pytest.mark.stress
 @pytest.mark.parametrize("attempt", range(3))
 def test_a_run_killed_again_and_again_is_continued(tiny, tmp_path, attempt):
-    tiny_study(tiny, seeds=2).ensure("missing_class", Here())
+    tiny_study(tiny, seeds=2, executor=Here()).ensure("missing_class")
     run = KilledRun(tmp_path, seeds=2, TINY="1")
     for _ in range(4):
         run.die_at_random(files=97)
