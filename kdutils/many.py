@@ -4,11 +4,13 @@ A worker shares code and cache with the process that asks, and writes to the cac
 teachers are read from the cache, and that one process records both.
 """
 
+import atexit
 import contextlib
 import functools
 import hashlib
 import heapq
 import json
+import os
 import platform
 import socket
 import sys
@@ -47,9 +49,12 @@ def versions() -> str:
 
 
 @functools.cache
-def _token(cache: Path) -> "tempfile._TemporaryFileWrapper":
-    """An empty file in the cache while this process lives: who sees it sees this cache."""
-    return tempfile.NamedTemporaryFile(dir=cache, prefix=".seen-")
+def _token(cache: Path) -> str:
+    """The name of an empty file in the cache while this process lives: who sees it sees this cache."""
+    file, path = tempfile.mkstemp(prefix=".seen-", dir=cache)
+    os.close(file)
+    atexit.register(Path(path).unlink, missing_ok=True)
+    return Path(path).name
 
 
 def _look(token: str, expected: str, device: str, datasets: Collection[str], root: str | None) -> tuple[str, str]:
@@ -116,7 +121,7 @@ def look(executor: Executor, device: str, datasets: Collection[str], root: str |
 
 
 def _asked() -> tuple[str, str]:
-    return Path(_token(records.cache_root()).name).name, versions()
+    return _token(records.cache_root()), versions()
 
 
 def visiting(work: Callable, device: str) -> Callable:
