@@ -7,12 +7,14 @@ python -m kdutils sweetspot --dataset fashion_mnist --student student-baseline -
 """
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import os
+from concurrent.futures import Executor
 from pathlib import Path
 
-from kdutils import records, sweetspot
+from kdutils import many, records, sweetspot
 from kdutils.data import SPLITS, data_hash, load_dataset
 from kdutils.errors import Parser, UserError, check_name, check_whole, run_command
 from kdutils.experiments import ARTEFACTS, Study, status
@@ -36,6 +38,7 @@ def parser() -> Parser:
         if name == "run":
             command.add_argument("artefacts", nargs="+", metavar="ARTEFACT", help="as `list` names them, or `all`")
             command.add_argument("--afresh", action="store_true", help="run what is recorded too")
+            command.add_argument("--dask", metavar="ADDRESS", help="of a dask scheduler, on whose workers it is run")
         command.add_argument("--profile", default=None if name == "status" else "paper", help=", ".join(PROFILES))
         command.add_argument("--datasets", nargs="+", help="default: all that the artefact is shown for")
         command.add_argument("--seeds", type=int, default=0, help="how many, from 0; default: the profile's own number")
@@ -170,11 +173,17 @@ def main(arguments: list[str] | None = None) -> None:
         ]
         print(status(studies).to_string(index=False))
         return
-    names = list(ARTEFACTS) if options.artefacts == ["all"] else options.artefacts
-    for name in names:
+    for name in options.artefacts if options.artefacts != ["all"] else ():
         check_name("table or figure", name, ARTEFACTS)
+    with many.connect(options.dask) if options.dask else contextlib.nullcontext() as executor:
+        run(options, datasets, executor)
+
+
+def run(options: argparse.Namespace, datasets: list[str], executor: Executor | None) -> None:
+    """Run what is missing of the artefacts named, here or on an executor's workers."""
+    names = list(ARTEFACTS) if options.artefacts == ["all"] else options.artefacts
     compute = "always" if options.afresh else "missing"
-    study = Study(options.profile, datasets, options.seeds, compute, options.device, options.results)
+    study = Study(options.profile, datasets, options.seeds, compute, options.device, options.results, executor=executor)
     plan = [(name, [d for d in study.datasets if d in ARTEFACTS[name].datasets]) for name in names]
     if options.artefacts != ["all"]:
         for name, wanted in plan:

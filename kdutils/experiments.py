@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from kdutils import claims, projection, published, records, response, tutorial
+from kdutils import claims, many, projection, published, records, response, tutorial
 from kdutils.data import NAMES, SPLITS, data_hash, load_dataset
 from kdutils.errors import Diverged, UserError, check_folder, check_name, check_whole
 from kdutils.fleet import Student
@@ -196,6 +196,9 @@ class Study:
         "auto", "cpu", "cuda", "cuda:0", ….
     results : str or Path
         Where records are read and written; empty: the book's.
+    executor : concurrent.futures.Executor, optional
+        Where runs go, and `device` is theirs; by default one process a core on a CPU, this process on a GPU. Its workers
+        must see the same cache, which is checked (see `kdutils.many`).
 
     Raises
     ------
@@ -210,6 +213,7 @@ class Study:
     device: str = "auto"
     results: str | Path = ""
     root: str | Path | None = None  # of the data
+    executor: Executor | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.datasets, str):
@@ -224,7 +228,8 @@ class Study:
         check_whole("seeds (0: the profile's own)", self.seeds, 0, 99)
         if self.results != "":
             check_folder("results", self.results)
-        self._device = resolve_device(self.device)
+        # Of an executor's workers it is asked in `prepare`.
+        self._device = self._hardware = None if self.executor else resolve_device(self.device)
         self._afresh: set = set()  # what `always` has run so far: shared runs are run once
 
     @classmethod
@@ -235,7 +240,7 @@ class Study:
         is no parameter is refused, so that a mistyped `-p profil smoke` cannot pass for the default. `own` names the
         parameters of one notebook alone, which are its own business.
         """
-        allowed = [*(f for f in cls.__dataclass_fields__ if f != "root"), *own]
+        allowed = [*(f for f in cls.__dataclass_fields__ if f not in ("root", "executor")), *own]
         plain = {
             name: value
             for name, value in namespace.items()
@@ -614,7 +619,7 @@ class Study:
         "always", and where their line in failures.csv is deleted.
         """
         table = records.load("failures", self.results)
-        table = table[table["device"] == records.device_name(self._device)]
+        table = table[table["device"] == (self._hardware and records.device_name(self._hardware))]
         if table.empty:
             return []
         last = dict(zip(table["run"], table["epoch"], strict=True))  # a teacher's earlier epochs are well
@@ -669,39 +674,48 @@ class Study:
             tempfile.TemporaryFile(dir=cache).close()
         except OSError as error:
             raise UserError(f"{cache}: cannot write to the cache: {error.strerror}; set KDUTILS_CACHE") from None
+        if self._device is None:
+            device, self._hardware = many.look(self.executor, str(self.device), self.datasets, self.root)
+            self._device = torch.device(device)
 
-    def ensure(self, group: str, executor: Executor | None = None) -> None:
+    def made(
+        self, pool: Executor | None, work: Callable, jobs: list[tuple]
+    ) -> Iterator[tuple[tuple, object, str | torch.device]]:
+        """(job, `work(*job)`, where it was done) as jobs end, in the pool or here."""
+        there = many.visiting(work, str(self._device)) if self.executor else None
+        for job, found in in_order_of_ending(pool, there or work, jobs):
+            hardware, result = found if there else (self._hardware, found)
+            yield job, result, hardware
+
+    def ensure(self, group: str) -> None:
         """Run what the records lack of a group, or all of it where `compute` is "always", and record it as it comes.
 
         Parameters
         ----------
         group : str
             See `runs`.
-        executor : concurrent.futures.Executor, optional
-            Where runs go; by default one process a core on a CPU, this process on a GPU. Its workers must see the same
-            cache.
         """
         if group == "baseline":  # whose retrained teacher is chosen by these
-            self.ensure("sweet_spot", executor)
+            self.ensure("sweet_spot")
         afresh = self.compute == "always"
         runs = [r for r in self.runs(group) if r not in self._afresh] if afresh else self.missing(group)
         if afresh:
             teachers = {r.teacher.key for r in runs if isinstance(r, StudentRun)} - self._afresh
             records.forget(dict.fromkeys(teachers | {key(r.protocol) for r in runs}, math.inf), self.results)
-        runs = self._without_failed(group, runs)
         if not runs:
             return
-        self.prepare()
+        self.prepare()  # which also finds out on what, and so which runs failed there
+        runs = self._without_failed(group, runs)
         self._afresh.update(runs)
         if group == "tutorial":
             return tutorial.ensure(self, runs)
         students = [r for r in runs if isinstance(r, StudentRun)]
         # Teachers first, each once; students then read their logits from the cache.
         teachers = dict.fromkeys(r.teacher if isinstance(r, StudentRun) else r for r in runs)
-        self._train([t for t in teachers if isinstance(t.protocol, TeacherProtocol)], executor)
+        self._train([t for t in teachers if isinstance(t.protocol, TeacherProtocol)])
         for wave in self._in_waves(group, students):
             if wave := self._without_failed(group, wave):
-                self._distil(wave, executor, {k for r in self.runs(group) for k in r.taught_by})
+                self._distil(wave, {k for r in self.runs(group) for k in r.taught_by})
 
     def _without_failed(self, group: str, runs: list) -> list:
         """Some runs without those that `failed`; says which students are left out."""
@@ -731,7 +745,7 @@ class Study:
             waves.setdefault(last if depth(run) and key(run.protocol) not in teaching else depth(run), []).append(run)
         return [waves[n] for n in sorted(waves)]
 
-    def _train(self, runs: list[TeacherRun], executor: Executor | None) -> None:
+    def _train(self, runs: list[TeacherRun]) -> None:
         """Train teachers, each protocol once and for the longest of its runs, and measure those not recorded."""
         longest: dict[str, TeacherRun] = {}
         for run in sorted(runs, key=lambda r: r.epochs):
@@ -747,24 +761,24 @@ class Study:
         with contextlib.ExitStack() as stack:
             # The digits' teachers take less time than the start of a worker.
             tasks = sum(job[0].dataset != "digits" for job in jobs)
-            pool = executor or stack.enter_context(workers(tasks, self._device))
+            pool = self.executor or stack.enter_context(workers(tasks, self._device))
             busy = {key(job[0]) for job in jobs}
             for k in [k for k in waiting if k not in busy]:
-                self._measure_teachers(waiting[k], afresh)
-            for (protocol, *_), diverged in in_order_of_ending(pool, run_teacher, jobs):
+                self._measure_teachers(waiting[k], afresh, self._hardware)
+            for (protocol, *_), diverged, hardware in self.made(pool, run_teacher, jobs):
                 well = math.inf
                 if diverged:
-                    records.add_failures([(protocol, diverged)], self._device, self.results)
+                    records.add_failures([(protocol, diverged)], hardware, self.results)
                     well = diverged.args[1] - 1
-                self._measure_teachers([r for r in waiting[key(protocol)] if r.epochs <= well], afresh)
+                self._measure_teachers([r for r in waiting[key(protocol)] if r.epochs <= well], afresh, hardware)
 
-    def _measure_teachers(self, runs: list[TeacherRun], afresh: set[str]) -> None:
+    def _measure_teachers(self, runs: list[TeacherRun], afresh: set[str], hardware: str | torch.device) -> None:
         have = self._recorded()
         for run in runs:
             if run.key in afresh or self._lacks(run, have):
-                self.measure_teacher(run, load_response(run.protocol, run.epochs))
+                self.measure_teacher(run, load_response(run.protocol, run.epochs), hardware)
 
-    def measure_teacher(self, run: TeacherRun, found: Response) -> None:
+    def measure_teacher(self, run: TeacherRun, found: Response, hardware: str | torch.device) -> None:
         """Record one teacher's response: in "response", and in what else `tables_of` names."""
         identity, tables = {"profile": self.profile, **run.identity, "run": run.key}, self.tables_of(run)
         sets = load_splits(run.protocol, self.root)
@@ -794,16 +808,16 @@ class Study:
             self._record_projection(run, identity, found, labels)
         if "history" in tables:
             self._record_history(run, identity, labels)
-        self._record_run(run)
+        self._record_run(run, hardware)
         records.add("response", rows, self.results)
 
-    def _record_run(self, run: TeacherRun) -> None:
+    def _record_run(self, run: TeacherRun, hardware: str | torch.device) -> None:
         """Say in runs.csv what made a teacher: of several runs of one protocol, the longest."""
         known = self.runs_made()
         if not (known.loc[known["run"] == run.key, "epochs"] > run.epochs).any():
             kept = filter(None, (load_response(run.protocol, epoch) for epoch in range(1, run.epochs + 1)))
             seconds = run.epochs * statistics.fmean(float(then.seconds) for then in kept)
-            records.add_runs([(run.protocol, run.epochs, seconds)], self._device, self.results)
+            records.add_runs([(run.protocol, run.epochs, seconds)], hardware, self.results)
 
     def _record_history(self, run: TeacherRun, identity: dict, labels: dict) -> None:
         """Record the teacher after each epoch whose response is kept."""
@@ -888,7 +902,7 @@ class Study:
         rows = [{**where, "index": i, **shape, "pixels": p} for i, p in zip(chosen, pixels, strict=True)]
         records.add("images", rows, self.results)
 
-    def _distil(self, runs: list[StudentRun], executor: Executor | None, teaching: set[str]) -> None:
+    def _distil(self, runs: list[StudentRun], teaching: set[str]) -> None:
         """Distil students in fleets and record each as it comes, under all the names that its run goes by.
 
         `teaching` are the keys of those that others will learn from.
@@ -902,18 +916,20 @@ class Study:
         title = f"{', '.join(dict.fromkeys(r.teacher.dataset for r in runs))}: {len(by_key)} students"
         total = sum(m.epochs for members in groups for m in members)
         with progress(total=total, desc=title, unit="student-epoch") as bar, contextlib.ExitStack() as stack:
-            pool = executor or stack.enter_context(workers(len(groups), self._device))
+            pool = self.executor or stack.enter_context(workers(len(groups), self._device))
             advance = None if pool else bar.update
             jobs = [(ms, wanted(ms), str(self._device), self.root, afresh, advance, teaching) for ms in groups]
             done, students_done, start = 0, 0, time.perf_counter()
-            for (members, *_), students in in_order_of_ending(pool, run_fleet, jobs):
-                self._record_students([by_key[key(m)] for m in members], students)
+            for (members, *_), students, hardware in self.made(pool, run_fleet, jobs):
+                self._record_students([by_key[key(m)] for m in members], students, hardware)
                 done += sum(m.epochs for m in members)
                 students_done += len(members)
                 bar.update(done - bar.n)
                 bar.set_postfix_str(f"{students_done / (time.perf_counter() - start):.2f} students/s")
 
-    def _record_students(self, runs: list[list[StudentRun]], students: list[Student | Diverged]) -> None:
+    def _record_students(
+        self, runs: list[list[StudentRun]], students: list[Student | Diverged], hardware: str | torch.device
+    ) -> None:
         from kdutils import related
 
         rows: dict[str, list[dict]] = {}
@@ -959,8 +975,8 @@ class Study:
                         for n, (accuracy, loss) in points
                     )
             made.append((member, member.epochs, float(student.seconds)))
-        records.add_failures(failed, self._device, self.results)
-        records.add_runs(made, self._device, self.results)
+        records.add_failures(failed, hardware, self.results)
+        records.add_runs(made, hardware, self.results)
         for table, of in rows.items():
             records.add(table, of, self.results)
 

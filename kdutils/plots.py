@@ -1264,3 +1264,20 @@ def growth(rows: pd.DataFrame) -> Figure:
     axis.set(xscale="log", yscale="log", xlabel="members of the fleet", ylabel="seconds a student's epoch")
     axis.legend(fontsize="x-small")
     return figure
+
+
+def scaling(table: pd.DataFrame, machine: str) -> Figure:
+    """Hours against the number of machines, ideal and estimated, and what the estimate cannot fall below."""
+    figure, axis = plt.subplots(figsize=(6, 3.8))
+    if table.empty:
+        not_yet(axis, "time and machines")
+        return figure
+    axis.plot(table["machines"], table["ideal"], "--", color="0.5", label="ideal")
+    axis.plot(table["machines"], table["hours"], "-o", color=COLOURS["small"], markersize=5, label="estimated")
+    axis.plot(table["machines"], table["writing"], ":", color=COLOURS["large"], label="one writer of records")
+    axis.plot(table["machines"], table["chain"], "-.", color=RETRAINED[0], label="longest teacher and fleet")
+    axis.set(yscale="log", xlabel=f"machines ({machine})", ylabel="hours")
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.legend(fontsize="x-small")
+    return figure

@@ -256,10 +256,10 @@ def _replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def add_runs(made: list[tuple[Protocol, int, float]], device: torch.device, results: str | Path = "") -> None:
+def add_runs(made: list[tuple[Protocol, int, float]], device: torch.device | str, results: str | Path = "") -> None:
     """Say in runs.csv what made each run: its protocol, its epochs and the seconds that they took.
 
-    What had failed and now did not is no failure any more. It is forgotten first: a kill between the two then leaves
+    `device` is one of this machine, or the name of another machine's. What had failed and now did not is no failure any more. It is forgotten first: a kill between the two then leaves
     a run to be done, which the cache has.
     """
     forget({key(protocol): epochs for protocol, epochs, _ in made}, results)
@@ -267,7 +267,9 @@ def add_runs(made: list[tuple[Protocol, int, float]], device: torch.device, resu
     add("runs", rows, results)
 
 
-def add_failures(failed: Sequence[tuple[Protocol, Diverged]], device: torch.device, results: str | Path = "") -> None:
+def add_failures(
+    failed: Sequence[tuple[Protocol, Diverged]], device: torch.device | str, results: str | Path = ""
+) -> None:
     """Say in failures.csv, and on standard error, which runs diverged, where, and on what."""
     for protocol, diverged in failed:
         tqdm.write(f"failed: {type(protocol).__name__} {key(protocol)}: {diverged}", file=sys.stderr)
@@ -311,8 +313,10 @@ def command() -> str:
     return shlex.join([*name.split(), *local])
 
 
-def device_name(device: torch.device) -> str:
-    """The hardware's kind, as the book names it."""
+def device_name(device: torch.device | str) -> str:
+    """The hardware's kind, as the book names it; a string is one already."""
+    if isinstance(device, str):
+        return device
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{os.cpu_count()}-core CPU"

@@ -10,8 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import torch
@@ -84,15 +83,27 @@ def in_order_of_ending(pool: Executor | None, work: Callable, jobs: Iterable[tup
         for job in jobs:
             yield job, work(*job)
         return
+    futures: dict[Future, tuple] = {}
+    failed: BaseException | None = None
     try:
-        futures: dict[Future, tuple] = {pool.submit(work, *job): job for job in jobs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool:
+        futures |= {pool.submit(work, *job): job for job in jobs}
+        for future in as_completed(list(futures)):
+            job = futures.pop(future)  # with its result, which an engine keeps for as long as it is asked for
+            if (error := future.exception()) is None:
+                yield job, future.result()
+            elif isinstance(error, UserError):
+                raise error
+            failed = failed or error  # and the other jobs' results are not lost with this one's
+        if failed:
+            raise failed
+    except BrokenExecutor:
         raise UserError(
             "a worker was killed, most likely for want of memory: free some, or use fewer cores (taskset -c 0 python …); "
             "what was recorded is kept, and the same command goes on"
         ) from None
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def run_teacher(

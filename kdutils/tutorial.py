@@ -6,6 +6,7 @@ seed.
 """
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -120,35 +121,51 @@ def multiply_adds(protocol: TutorialProtocol) -> float:
 
 def ensure(study: "Study", runs: list["TeacherRun"]) -> None:
     """Train what `runs` name, all three networks of a seed together, and record each seed as it ends."""
-    device = study._device
-    seeds = dict.fromkeys((run.dataset, run.seed) for run in runs)
-    with progress(total=len(seeds) * len(NETWORKS), desc="tutorial", unit="network") as bar:
-        for dataset, seed in seeds:
-            wanted = protocols(study.full, dataset, seed)
-            data = load(wanted["teacher"], study.root, device)
-            images, labels = data["train"]
-            rows, made, response = [], [], None
-            for name in NETWORKS:
-                start = time.perf_counter()
-                protocol = wanted[name]
-                bar.update()
-                if protocol.teacher and response is None:  # its teacher diverged
+    jobs = [
+        (protocols(study.full, dataset, seed), study.root, str(study._device))
+        for dataset, seed in dict.fromkeys((run.dataset, run.seed) for run in runs)
+    ]
+    with progress(total=len(jobs), desc="tutorial", unit="seed") as bar:
+        for (wanted, *_), found, hardware in study.made(study.executor, run_seed, jobs):
+            rows, made = [], []
+            for name, result in found.items():
+                p = wanted[name]
+                if isinstance(result, Diverged):
+                    records.add_failures([(p, result)], hardware, study.results)
                     continue
-                try:
-                    model = train(protocol, images, labels, response if protocol.teacher else None, device)
-                except Diverged as diverged:
-                    records.add_failures([(protocol, diverged)], device, study.results)
-                    continue
-                if name == "teacher":
-                    response = predict(model, images).clone()  # out of inference mode
-                accuracy = float((predict(model, data["test"][0]).argmax(1) == data["test"][1]).double().mean())
-                identity = {"profile": study.profile, "dataset": dataset, "training": "tutorial", "teacher": name}
-                rows.append(
-                    {**identity, "seed": seed, "run": key(protocol), "epochs": protocol.epochs, "accuracy": accuracy}
-                )
-                made.append((protocol, protocol.epochs, time.perf_counter() - start))
-            records.add_runs(made, device, study.results)
+                accuracy, seconds = result
+                identity = {"profile": study.profile, "dataset": p.dataset, "training": "tutorial", "teacher": name}
+                rows.append({**identity, "seed": p.seed, "run": key(p), "epochs": p.epochs, "accuracy": accuracy})
+                made.append((p, p.epochs, seconds))
+            records.add_runs(made, hardware, study.results)
             records.add("tutorial", rows, study.results)
+            bar.update()
+
+
+def run_seed(
+    wanted: dict[str, TutorialProtocol], root: str | Path | None, device: str
+) -> dict[str, tuple[float, float] | Diverged]:
+    """Train the three networks of a seed, by name; test accuracy and seconds of each, or how it diverged."""
+    where = torch.device(device)
+    data = load(wanted["teacher"], root, where)
+    images, labels = data["train"]
+    found: dict[str, tuple[float, float] | Diverged] = {}
+    response = None
+    for name in NETWORKS:
+        start = time.perf_counter()
+        protocol = wanted[name]
+        if protocol.teacher and response is None:  # its teacher diverged
+            continue
+        try:
+            model = train(protocol, images, labels, response if protocol.teacher else None, where)
+        except Diverged as diverged:
+            found[name] = diverged
+            continue
+        if name == "teacher":
+            response = predict(model, images).clone()  # out of inference mode
+        accuracy = float((predict(model, data["test"][0]).argmax(1) == data["test"][1]).double().mean())
+        found[name] = accuracy, time.perf_counter() - start
+    return found
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:

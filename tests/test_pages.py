@@ -154,3 +154,11 @@ def test_your_own_pair(page) -> None:
     ranks = found["guides-single_layer"].set_index("T")
     assert -1 <= float(ranks.loc[9, "mean entropy"]) <= 1
     assert {"T=3", "T=9", "T=20"} <= set(found["temperature-means"])
+
+
+def test_many_machines(page) -> None:
+    table = page("12_many_machines")["scaling"].set_index("machines")
+    assert table.index.tolist() == [1, 8, 64]
+    assert table["ideal [h]"].is_monotonic_decreasing
+    estimated = table["estimated [h]"].str.strip("*").astype(float)
+    assert (estimated >= table["ideal [h]"]).all() and (table["cost"].diff().dropna() >= 0).all()

@@ -211,7 +211,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
     with pytest.MonkeyPatch.context() as patch:
         shorten(patch, cache)
         study = Study("smoke", ["digits"], compute="missing", device="cpu", results=tmp_path_factory.mktemp("varied"))
-        study.ensure("variations", Here())
+        dataclasses.replace(study, executor=Here()).ensure("variations")
     return study, cache
 
 
