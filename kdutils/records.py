@@ -156,6 +156,12 @@ def load(name: str, results: str | Path = "") -> pd.DataFrame:
     return table[columns]
 
 
+def with_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the batch size (at full scale) and epochs of each row's training, "4096x50", as two columns."""
+    cells = table["training"].astype(str).str.extract(r"^(\d+)x(\d+)$").astype(float).astype("Int64")
+    return table.assign(batch=cells[0], epoch=cells[1])
+
+
 def add(name: str, rows: list[dict], results: str | Path = "") -> None:
     """Add rows to a table. A row whose identity is there already takes the old one's place."""
     if not rows:
