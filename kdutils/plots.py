@@ -285,8 +285,8 @@ def missing_class_table(
     )
     printed = published[published["dataset"] == dataset]
     mine = 100 * wide(ours, "accuracy_missing").reindex(columns=TEACHERS, level=0)
-    less = (mine - wide(printed, "accuracy")) if len(printed) else mine.map(lambda _: np.nan)
-    cells = mine.map("{:.1f}".format) + less[mine.columns].map(lambda d: "" if pd.isna(d) else f" ({d:+.1f})")
+    less = (mine - wide(printed, "accuracy")).reindex_like(mine) if len(printed) else mine.map(lambda _: np.nan)
+    cells = mine.map("{:.1f}".format) + less.map(lambda d: "" if pd.isna(d) else f" ({d:+.1f})")
     cells.columns = [f"{teacher}, T={t:g}" for teacher, t in cells.columns]
     cells.insert(0, "missing class", [names[c] for c in cells.index])
     cells = cells.reset_index(drop=True)
