@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import json
 import math
 import statistics
 import sys
@@ -50,6 +49,7 @@ from kdutils.protocols import (
     Training,
     TutorialProtocol,
     key,
+    parse,
     retrained,
     seed_for,
     sweep,
@@ -130,8 +130,8 @@ class TeacherRun:
     teacher: str
     training: str
     seed: int
-    protocol: TeacherProtocol | StudentProtocol | None  # a student's where one teaches another
-    epochs: int
+    protocol: TeacherProtocol | StudentProtocol | None = None  # a student's where one teaches another
+    epochs: int = 0
     counterfeit: str | None = None
 
     @property
@@ -462,7 +462,7 @@ class Study:
                     for temperature in temperatures
                 ]
             case "spectrum":
-                smoothing = TeacherRun(dataset, UNIFORM, "label smoothing", seed, None, 0)
+                smoothing = TeacherRun(dataset, UNIFORM, "label smoothing", seed)
                 kinds = [(t, TABLE_TEMPERATURE, ALPHA_KD) for t in self.runs_of(dataset, seed, "capacity")]
                 return [
                     StudentRun(
@@ -489,7 +489,7 @@ class Study:
                 teachers, at, more = self.runs_of(dataset, seed, "sweep"), (TABLE_TEMPERATURE,), []
                 if group == "baseline":
                     # Two controls: a response that says nothing, and no response at all (alpha = 0).
-                    silent, none = (TeacherRun(dataset, name, name, seed, None, 0) for name in (UNIFORM, "none"))
+                    silent, none = (TeacherRun(dataset, name, name, seed) for name in (UNIFORM, "none"))
                     teachers, at = [*equal, *map(cell, self.chosen(dataset)), silent], temperatures
                     more = [(none, {"temperature": 1.0, "alpha": 0.0})]
                 kinds = [(t, {"temperature": temperature}) for t in teachers for temperature in at] + more
@@ -535,7 +535,7 @@ class Study:
                     member = self.student(teacher, missing_class=missing, temperature=temperature, **fields)
                     found.append(StudentRun(teacher, member, "variations", variation.name))
         if variation.name == "equal":  # and no teacher at all
-            none = TeacherRun(dataset, "none", "none", seed, None, 0)
+            none = TeacherRun(dataset, "none", "none", seed)
             found.append(StudentRun(none, self.student(none, temperature=1.0, alpha=0.0), "variations", "none"))
         return found
 
@@ -1052,12 +1052,8 @@ def what_it_took(runs: pd.DataFrame) -> pd.DataFrame:
         again; `petaflop`, floating-point operations in 10^15, a multiply-add being two.
     """
     rows = []
-    for run in runs.itertuples():
-        fields = json.loads(run.protocol)
-        kind = {"TeacherProtocol": TeacherProtocol, "StudentProtocol": StudentProtocol}.get(fields.pop("kind"))
-        if kind is None:
-            continue
-        protocol = kind(**fields)
+    for run in runs[runs["kind"].isin(["teacher", "student"])].itertuples():
+        protocol = parse(run.protocol)
         costs = (passes(protocol, run.epochs) / 1e6, 2 * multiply_adds(protocol, run.epochs) / 1e15)
         rows.append((run.device, protocol.dataset, run.kind, run.seconds / 3600, *costs))
     table = pd.DataFrame(rows, columns=["device", "dataset", "kind", "hours", "passes", "petaflop"])
@@ -1118,12 +1114,10 @@ def _rates(study: Study) -> dict[str, float]:
     table = study.runs_made()
     table = table[table["device"] == records.device_name(device)]
     rates = {}
-    for kind, of in (("teacher", TeacherProtocol), ("student", StudentProtocol)):
+    for kind in ("teacher", "student"):
         recent = table[(table["kind"] == kind) & (table["seconds"] > 1)].tail(10)
-        done = 0.0
-        for text, epochs in zip(recent["protocol"], recent["epochs"], strict=True):
-            fields = {k: v for k, v in json.loads(text).items() if k != "kind"}
-            done += 2 * multiply_adds(of(**fields), epochs)
+        pairs = zip(recent["protocol"].map(parse), recent["epochs"], strict=True)
+        done = sum(2 * multiply_adds(protocol, epochs) for protocol, epochs in pairs)
         parallel = cores() if kind == "student" and device.type == "cpu" else 1
         default = 2e13 if device.type == "cuda" else 5e10
         rates[kind] = done / recent["seconds"].sum() * parallel if len(recent) else default

@@ -1,11 +1,16 @@
 """Figures and tables drawn from tidy records; nothing is computed here that a record does not hold.
 
 One palette, safe for colour-blind readers: the small teacher is blue, the large one orange, and the retrained large one
-green, everywhere.
+green, everywhere. A figure takes records and, in `datasets`, the order of its panels; data sets without records are left
+out, and where none has any the first one's panels say so. Lines and cells are means over seeds, bands and bars their range.
+A table takes its rows, a caption, and the name by which pages refer to it.
 """
 
 import itertools
+import string
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,8 +30,12 @@ CONTROLS = {"uniform": "uniform response", "none": "hard labels alone"}
 CLASS_COLOURS = ("#009E73", "#CC79A7", "#E69F00")  # of three classes in one panel
 TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "digits": "digits (8x8)"}
 NOT_YET = "not yet run"
+ENTROPIES = (0, 2.45)  # of an axis in nats, which holds ln 10
 
 sns.set_theme(context="notebook", style="whitegrid", font_scale=0.95, rc={"figure.constrained_layout.use": True})
+
+
+# ---------------------------------------------------------------- tables
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,65 @@ def _html(cell: object) -> str:
     return f"<b>{text[2:-2]}</b>" if text.startswith("**") else text
 
 
+class _Cell(string.Formatter):
+    """`str.format` with a dash for what is missing."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return "–" if pd.isna(value) else super().format_field(value, format_spec)
+
+
+def formatted(rows: pd.DataFrame, columns: dict[str, str | Callable[[Any], object]], caption: str, name: str) -> Table:
+    """A table of a line for each row: under each header of `columns`, what its format makes of the row.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Whose column names are valid in Python.
+    columns : dict
+        From header to a format string that names columns, "{entropy:.2f}", in which what is missing is a dash, or to a
+        function of a row (as of `DataFrame.itertuples`). Where there is a column `dataset`, `{data}` is its title.
+    caption, name : str
+        Of the table.
+    """
+    lines = []
+    for row in rows.itertuples():
+        fields = row._asdict()
+        fields["data"] = TITLES.get(fields.get("dataset"), fields.get("dataset"))
+        lines.append([how(row) if callable(how) else _Cell().vformat(how, (), fields) for how in columns.values()])
+    return Table(pd.DataFrame(lines, columns=list(columns)), caption, name)
+
+
+def ranged(value: float, low: float, high: float, form: str = "{:+.2f}", unit: str = "") -> str:
+    """An estimate with its unit and, where there is one, its interval."""
+    return form.format(value) + unit + ("" if pd.isna(low) else f" [{form}, {form}]".format(low, high))
+
+
+def points(row: Any, what: str, form: str = "{:+.2f}") -> str:
+    """A row's fraction in percent, or difference of fractions in points, with its interval: `what`_low, `what`_high."""
+    return ranged(*(100 * getattr(row, f"{what}{end}") for end in ("", "_low", "_high")), form)
+
+
+def title(dataset: str, profile: str = "paper") -> str:
+    """A data set as readers know it, and the profile of its records where that is not the full scale's."""
+    return TITLES[dataset] + ("" if profile == "paper" else f" ({profile}, indicative)")
+
+
+def _title(rows: pd.DataFrame) -> str:
+    return title(rows["dataset"].iloc[0], rows["profile"].iloc[0])
+
+
+def _teacher(training: str, teacher: str) -> tuple[str, str]:
+    """Label and colour of a teacher under a training protocol."""
+    if training == "equal":
+        return f"{teacher} teacher", COLOURS[teacher]
+    if teacher in CONTROLS:
+        return CONTROLS[teacher], "0.45"
+    return f"{teacher}, {training.replace('x', ' × ')}", RETRAINED[0]
+
+
+# ---------------------------------------------------------------- what figures share
+
+
 def not_yet(axis: plt.Axes, title: str) -> None:
     """Say in an otherwise empty panel that its runs are not recorded."""
     axis.set_title(title)
@@ -68,107 +136,118 @@ def _recorded(table: pd.DataFrame, datasets: list[str]) -> list[str]:
     return [d for d in datasets if d in set(table["dataset"])] or datasets[:1]
 
 
-def _title(rows: pd.DataFrame) -> str:
-    """The data set of these records, and their profile where it is not that of the full scale."""
-    dataset, profile = rows["dataset"].iloc[0], rows["profile"].iloc[0]
-    return TITLES[dataset] + ("" if profile == "paper" else f" ({profile}, indicative)")
+def _panels(
+    table: pd.DataFrame, datasets: list[str], ylabel: str, pairs: float | None = None, **shared: Any
+) -> tuple[Figure, list[tuple[Any, pd.DataFrame]]]:
+    """A panel for each data set or, `pairs` inches high, two side by side; with the records that are to be drawn there.
 
-
-def _teacher(training: str, teacher: str) -> tuple[str, str]:
-    """Label and colour of a teacher under a training protocol."""
-    if training == "equal":
-        return f"{teacher} teacher", COLOURS[teacher]
-    if teacher in CONTROLS:
-        return CONTROLS[teacher], "0.45"
-    return f"{teacher}, {training.replace('x', ' × ')}", RETRAINED[0]
-
-
-def _panels(datasets: list[str]) -> tuple[Figure, list[plt.Axes]]:
-    """One panel a data set, two in a row at most, so that a phone shows them large enough."""
+    Two in a row at most, so that a phone shows them large enough.
+    """
+    datasets = _recorded(table, datasets)
     columns, rows = min(2, len(datasets)), -(-len(datasets) // 2)
-    figure, axes = plt.subplots(rows, columns, figsize=(max(5.0, 4.2 * columns), 3.5 * rows), squeeze=False)
-    for spare in axes.flat[len(datasets) :]:
+    shape, size = (rows, columns), (max(5.0, 4.2 * columns), 3.5 * rows)
+    if pairs:
+        shape, size = (len(datasets), 2), (8.5, pairs * len(datasets))
+    figure, axes = plt.subplots(*shape, figsize=size, squeeze=False, **shared)
+    for spare in axes.flat[len(datasets) :] if not pairs else ():
         spare.set_axis_off()
-    return figure, list(axes.flat[: len(datasets)])
+    found = []
+    for place, dataset in zip(axes if pairs else axes.flat, datasets, strict=False):
+        of = table[table["dataset"] == dataset]
+        if len(of):
+            found.append((place, of))
+        for axis in np.atleast_1d(place) if of.empty else ():
+            not_yet(axis, TITLES[dataset])
+    for first in axes[:, 0] if pairs else axes.flat[:1]:
+        first.set_ylabel(ylabel)
+    return figure, found
+
+
+def _grid(rows: int, height: float, width: float = 8.5) -> tuple[Figure, np.ndarray]:
+    """Rows of two panels each whose titles have two lines."""
+    figure, axes = plt.subplots(rows, 2, figsize=(width, height * rows), squeeze=False)
+    figure.get_layout_engine().set(h_pad=0.12)
+    return figure, axes
+
+
+def _band(
+    axis: plt.Axes, lines: pd.DataFrame, x: str, y: str, style: str, colour: Any, scale: int = 1, **options: Any
+) -> None:
+    """A line for the mean over seeds in a band for their range."""
+    spread = scale * lines.groupby(x)[y].agg(["mean", "min", "max"])
+    shade = options.pop("shade", 0.2)
+    axis.plot(spread.index, spread["mean"], style, color=colour, **options)
+    axis.fill_between(spread.index, spread["min"], spread["max"], color=colour, alpha=shade, linewidth=0)
+
+
+def _entropy_axis(axis: plt.Axes, title: str, temperatures: pd.Series) -> None:
+    """Mean entropy against T, and the entropy of a uniform response."""
+    axis.axhline(np.log(10), color="0.5", linewidth=1, linestyle="--")
+    axis.set(title=title, xlabel="temperature T", ylim=ENTROPIES, xticks=sorted(temperatures.unique()))
+
+
+def _heatmap(
+    axis: plt.Axes, grid: pd.DataFrame, form: str, size: int, title: str, labels: tuple[str, str], **options: Any
+) -> None:
+    """Numbers in coloured fields; `labels` are those of x and y."""
+    sns.heatmap(grid, ax=axis, cmap="viridis", annot=True, fmt=form, annot_kws={"size": size}, cbar=False, **options)
+    axis.set(xlabel=labels[0], ylabel=labels[1])
+    axis.set_title(title, fontsize="medium")
+    axis.tick_params(axis="y", rotation=0)
+
+
+# ---------------------------------------------------------------- section 4: entropy, classes never seen, clusters, few examples
 
 
 def entropy_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
-    """Figure 3: mean entropy on the test set against T, one panel a data set, a band for the range over seeds.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Records "response". Lines are solid for equal and dotted for calibrated training.
-    datasets : list of str
-        The panels, in order.
-    """
-    datasets = _recorded(table, datasets)
-    figure, axes = _panels(datasets)
-    table = table[table["split"] == "test"]
-    for axis, dataset in zip(axes, datasets, strict=True):
-        rows = table[table["dataset"] == dataset]
-        if rows.empty:
-            not_yet(axis, TITLES[dataset])
-            continue
-        for (training, teacher), line in rows.groupby(["training", "teacher"], sort=True):
-            spread = line.groupby("temperature")["entropy"].agg(["mean", "min", "max"])
-            style = {"equal": "-o", "calibrated": ":s"}[training]
+    """Figure 3: mean entropy on the test set against T, from records "response"; equal training solid, calibrated dotted."""
+    label = "mean entropy [nats]\n(dashed: uniform, ln 10)"
+    figure, panels = _panels(table[table["split"] == "test"], datasets, label)
+    for axis, rows in panels:
+        for (training, teacher), lines in rows.groupby(["training", "teacher"], sort=True):
+            style, colour = {"equal": "-o", "calibrated": ":s"}[training], COLOURS[teacher]
             label = f"{teacher}, {training}"
-            axis.plot(spread.index, spread["mean"], style, color=COLOURS[teacher], label=label, markersize=5)
-            axis.fill_between(
-                spread.index, spread["min"], spread["max"], color=COLOURS[teacher], alpha=0.2, linewidth=0
-            )
-        axis.axhline(np.log(10), color="0.5", linewidth=1, linestyle="--")
-        axis.set(
-            title=_title(rows), xlabel="temperature T", ylim=(0, 2.45), xticks=sorted(rows["temperature"].unique())
-        )
+            _band(axis, lines, "temperature", "entropy", style, colour, label=label, markersize=5)
+        _entropy_axis(axis, _title(rows), rows["temperature"])
         axis.legend(title="teacher, training", fontsize="small", title_fontsize="small", loc="lower right")
-    axes[0].set_ylabel("mean entropy [nats]\n(dashed: uniform, ln 10)")
     return figure
 
 
 def entropy_history(table: pd.DataFrame, datasets: list[str]) -> Figure:
-    """Mean entropy at T = 9 on the test set after each epoch, one panel a data set, a thin line a seed.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Records "history" of one training protocol.
-    datasets : list of str
-        The panels, in order.
-    """
-    datasets = _recorded(table, datasets)
-    figure, axes = _panels(datasets)
-    for axis, dataset in zip(axes, datasets, strict=True):
-        rows = table[table["dataset"] == dataset]
-        if rows.empty:
-            not_yet(axis, TITLES[dataset])
-            continue
+    """Mean entropy at T = 9 on the test set after each epoch, a thin line a seed; records "history" of one training."""
+    figure, panels = _panels(table, datasets, "mean entropy at T = 9 [nats]")
+    for axis, rows in panels:
         for (teacher, seed), line in rows.groupby(["teacher", "seed"], sort=False):
-            label = teacher if seed == rows["seed"].min() else None
+            style = {"color": COLOURS[teacher], "markersize": 4, "linewidth": 1.2}
             axis.plot(
-                line["epoch"], line["entropy"], "-o", color=COLOURS[teacher], markersize=4, linewidth=1.2, label=label
+                line["epoch"], line["entropy"], "-o", label=None if seed > rows["seed"].min() else teacher, **style
             )
-        axis.set(title=_title(rows), xlabel="epoch", ylim=(0, 2.45))
+        axis.set(title=_title(rows), xlabel="epoch", ylim=ENTROPIES)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.legend(title="teacher", fontsize="small", title_fontsize="small", loc="lower left")
-    axes[0].set_ylabel("mean entropy at T = 9 [nats]")
     return figure
 
 
-def missing_class_maps(ours: pd.DataFrame, published: pd.DataFrame, datasets: list[str], class_names: dict) -> Figure:
+def entropy_table(table: pd.DataFrame, caption: str, name: str) -> Table:
+    """Accuracy, entropy at each T, and confidence at T = 9, a row for each teacher."""
+    rows = []
+    for (_, training, teacher), of in table.groupby(["dataset", "training", "teacher"], sort=False):
+        at_nine = of[of["temperature"] == 9]
+        row = {"data": _title(of), "training": training, "teacher": teacher}
+        row |= {"epochs": f"{at_nine['epochs'].iloc[0]:g}", "batch": f"{at_nine['batch_size'].iloc[0]:g}"}
+        row |= {"accuracy": f"{100 * at_nine['accuracy'].mean():.2f} %"}
+        row |= {f"T={t:g}": f"{h:.3f}" for t, h in of.groupby("temperature")["entropy"].mean().items()}
+        rows.append(row | {"confidence": f"{at_nine['confidence'].mean():.3f}"})
+    return Table(pd.DataFrame(rows), caption, name)
+
+
+def missing_class_maps(
+    ours: pd.DataFrame, published: pd.DataFrame, datasets: list[str], class_names: dict[str, Sequence[str]]
+) -> Figure:
     """Tables 4-6 as heat maps: classes by temperatures; the published above ours, the small teacher left of the large.
 
-    Parameters
-    ----------
-    ours : DataFrame
-        Records "missing_class" of one training protocol; accuracies are fractions, shown in percent, mean over seeds.
-    published : DataFrame
-        `kdutils.published.load("missing_class")`.
-    datasets : list of str
-        Two rows of panels each, or one if the paper does not have the data set or we have no records.
-    class_names : dict
-        From data set to its ten classes' names.
+    `ours` is records "missing_class" of one training protocol, `published` the table of that name. A data set has two rows
+    of panels, or one if the paper does not have it or we have no records.
     """
     sources = {"published": (published, "accuracy", 1), "ours": (ours, "accuracy_missing", 100)}
     panels = [
@@ -177,96 +256,121 @@ def missing_class_maps(ours: pd.DataFrame, published: pd.DataFrame, datasets: li
         for s, (t, value, scale) in sources.items()
         if d in set(t["dataset"]) or (s == "ours" and d not in set(published["dataset"]))
     ]
-    figure, axes = plt.subplots(len(panels), 2, figsize=(8.5, 3.9 * len(panels)), squeeze=False)
-    figure.get_layout_engine().set(h_pad=0.12)
+    figure, axes = _grid(len(panels), 3.9)
     for row, (dataset, source, table, value, scale) in zip(axes, panels, strict=True):
         profile = table["profile"].iloc[0] if len(table) and "profile" in table else "paper"
         note = "" if profile == "paper" else f"\n({profile}, indicative)"
-        for axis, teacher in zip(row, ("small", "large"), strict=True):
-            title = f"{TITLES[dataset]}, {teacher} teacher, {source}{note}"
+        for n, (axis, teacher) in enumerate(zip(row, TEACHERS, strict=True)):
+            what = f"{TITLES[dataset]}, {teacher} teacher, {source}{note}"
             chosen = table[table["teacher"] == teacher]
             if chosen.empty:
-                not_yet(axis, title)
+                not_yet(axis, what)
                 continue
             grid = scale * chosen.pivot_table(index="missing_class", columns="temperature", values=value)
-            sns.heatmap(
-                grid.rename(columns="{:g}".format),
-                ax=axis,
-                vmin=0,
-                vmax=100,
-                cmap="viridis",
-                annot=True,
-                fmt=".0f",
-                annot_kws={"size": 10},
-                cbar=False,
-                yticklabels=list(class_names[dataset]) if axis is row[0] else False,
-            )
-            axis.set(xlabel="temperature T", ylabel="missing class" if axis is row[0] else "")
-            axis.set_title(title, fontsize="medium")
-            axis.tick_params(axis="y", rotation=0)
+            ticks = {"vmin": 0, "vmax": 100, "yticklabels": False if n else list(class_names[dataset])}
+            labels = ("temperature T", "" if n else "missing class")
+            _heatmap(axis, grid.rename(columns="{:g}".format), ".0f", 10, what, labels, **ticks)
     return figure
 
 
-def projections(points: pd.DataFrame, datasets: list[str], class_names: dict) -> Figure:
+def missing_class_table(
+    ours: pd.DataFrame, published: pd.DataFrame, dataset: str, names: Sequence[str], number: str
+) -> Table:
+    """Tables 4-6 in figures: for each class and teacher, ours, and the difference to the published.
+
+    A cell reads "ours (ours less published)", in percent and percentage points.
+    """
+    wide = lambda table, value: table.pivot_table(
+        index="missing_class", columns=["teacher", "temperature"], values=value
+    )
+    printed = published[published["dataset"] == dataset]
+    mine = 100 * wide(ours, "accuracy_missing").reindex(columns=TEACHERS, level=0)
+    less = (mine - wide(printed, "accuracy")).reindex_like(mine) if len(printed) else mine.map(lambda _: np.nan)
+    cells = mine.map("{:.1f}".format) + less.map(lambda d: "" if pd.isna(d) else f" ({d:+.1f})")
+    cells.columns = [f"{teacher}, T={t:g}" for teacher, t in cells.columns]
+    cells.insert(0, "missing class", [names[c] for c in cells.index])
+    cells = cells.reset_index(drop=True)
+    what = "ours in percent (less the published value, in points)" if len(printed) else "in percent; the paper has none"
+    return Table(cells, f"{number}Accuracy on the missing class, {TITLES[dataset]}: {what}", f"missing-{dataset}")
+
+
+def missing_class_summary(ours: pd.DataFrame, published: pd.DataFrame, caption: str, name: str) -> Table:
+    """Mean accuracies over classes and temperatures: published, and ours under each training protocol."""
+    rows = []
+    for dataset, teacher in itertools.product(ours["dataset"].unique(), TEACHERS):
+        printed, mine = (t[(t["dataset"] == dataset) & (t["teacher"] == teacher)] for t in (published, ours))
+        row = {"data": TITLES[dataset], "teacher": teacher}
+        row["published, missing class"] = f"{printed['accuracy'].mean():.1f}" if len(printed) else "–"
+        for training, of in mine.groupby("training", sort=False):
+            row[f"ours, {training}, missing class"] = f"{100 * of['accuracy_missing'].mean():.1f}"
+            row[f"ours, {training}, all classes"] = f"{100 * of['accuracy'].mean():.1f}"
+        rows.append(row)
+    return Table(pd.DataFrame(rows).fillna("–"), caption, name)
+
+
+def contrast_table(response: pd.DataFrame, missing: pd.DataFrame, caption: str, name: str) -> Table:
+    """Each pair of teachers' mean entropy at T = 9 beside their students' accuracy on the missing class there."""
+    where = ["dataset", "training", "teacher"]
+    entropy = response[(response["split"] == "test") & (response["temperature"] == 9)].groupby(where)["entropy"].mean()
+    learned = 100 * missing[missing["temperature"] == 9].groupby(where)["accuracy_missing"].mean()
+    shown = {"entropy [nats]": (entropy, "{:.2f}"), "missing class [%]": (learned, "{:.1f}")}
+    rows = []
+    for dataset, training in missing.groupby(["dataset", "training"], sort=False).groups:
+        row = {"data": TITLES[dataset], "training": training}
+        for (what, (values, form)), teacher in itertools.product(shown.items(), TEACHERS):
+            row[f"{teacher}: {what}"] = form.format(values.get((dataset, training, teacher), np.nan))
+        rows.append(row)
+    return Table(pd.DataFrame(rows), caption, name)
+
+
+def projections(table: pd.DataFrame, datasets: list[str], class_names: dict[str, Sequence[str]]) -> Figure:
     """Figure 5: three classes' penultimate activations in the plane of their templates, small beside large.
 
-    Parameters
-    ----------
-    points : DataFrame
-        Records "projection" of one training protocol. Panels of one row share no scale: compare shapes, not sizes.
-    datasets : list of str
-        Two rows of panels each, training images, then test images; those without records are left out.
-    class_names : dict
-        From data set to its ten classes' names.
+    From records "projection" of one training protocol: for each data set the training images, then the test images.
     """
-    panels = [(d, split) for d in _recorded(points, datasets) for split in ("train", "test")]
-    figure, axes = plt.subplots(len(panels), 2, figsize=(8.5, 3.6 * len(panels)), squeeze=False)
-    figure.get_layout_engine().set(h_pad=0.12)
-    for row, (dataset, split) in zip(axes, panels, strict=True):
-        for axis, teacher in zip(row, ("small", "large"), strict=True):
-            chosen = points[
-                (points["dataset"] == dataset) & (points["split"] == split) & (points["teacher"] == teacher)
-            ]
-            if chosen.empty:
-                not_yet(axis, f"{TITLES[dataset]}, {split} images, {teacher} teacher")
-                continue
-            title = f"{_title(chosen)}\n{split} images, {teacher} teacher"
-            _clusters(axis, chosen, class_names[dataset])
-            axis.set_title(title, fontsize="medium")
+    panels = []
+    for dataset, split, teacher in itertools.product(_recorded(table, datasets), ("train", "test"), TEACHERS):
+        of = table[(table["dataset"] == dataset) & (table["split"] == split) & (table["teacher"] == teacher)]
+        panels.append((of, f"{TITLES[dataset]}, ", f"{split} images, {teacher} teacher", class_names[dataset]))
+    return _clusters(panels, 3.6)
+
+
+def retrained_projections(table: pd.DataFrame, class_names: Sequence[str]) -> Figure:
+    """Figure 7: one data set's large teacher under each training, training images beside test images."""
+    panels = []
+    for training, split in itertools.product(dict.fromkeys(table["training"]) or ["equal"], ("train", "test")):
+        of = table[(table["training"] == training) & (table["split"] == split)]
+        how = "trained as in Figure 5" if training == "equal" else f"batch × epochs {training.replace('x', ' × ')}"
+        panels.append((of, "", f"{how}, {split} images", class_names))
+    return _clusters(panels, 3.4)
+
+
+def _clusters(panels: list[tuple[pd.DataFrame, str, str, Sequence[str]]], height: float) -> Figure:
+    """Three classes' projected activations, two panels a row. They share no scale: compare shapes, not sizes."""
+    figure, axes = _grid(len(panels) // 2, height)
+    for axis, (rows, where, what, class_names) in zip(axes.flat, panels, strict=True):
+        if rows.empty:
+            not_yet(axis, where + what)
+            continue
+        for (c, of), colour, marker in zip(rows.groupby("class"), CLASS_COLOURS, "o^s", strict=True):
+            style = {"s": 9, "color": colour, "marker": marker, "alpha": 0.6, "linewidth": 0}
+            axis.scatter(of["x"], of["y"], label=class_names[c], **style)
+        axis.set(aspect="equal", adjustable="datalim", xlabel="first axis [activation units]", ylabel="second axis")
+        axis.legend(fontsize="small", markerscale=1.6, title="class", title_fontsize="small")
+        axis.set_title(f"{_title(rows)}\n{what}", fontsize="medium")
     return figure
 
 
-def retrained_projections(points: pd.DataFrame, class_names: tuple[str, ...]) -> Figure:
-    """Figure 7: the large teacher's projections under each training, training images above test images.
-
-    Parameters
-    ----------
-    points : DataFrame
-        Records "projection" of one data set and teacher. Panels share no scale: compare shapes, not sizes.
-    class_names : tuple of str
-        The ten classes' names.
-    """
-    trainings = list(dict.fromkeys(points["training"])) or ["equal"]
-    figure, axes = plt.subplots(len(trainings), 2, figsize=(8.5, 3.4 * len(trainings)), squeeze=False)
-    figure.get_layout_engine().set(h_pad=0.12)
-    for row, training in zip(axes, trainings, strict=True):
-        for axis, split in zip(row, ("train", "test"), strict=True):
-            chosen = points[(points["training"] == training) & (points["split"] == split)]
-            if chosen.empty:
-                not_yet(axis, f"{training}, {split} images")
-                continue
-            _clusters(axis, chosen, class_names)
-            how = "trained as in Figure 5" if training == "equal" else f"batch × epochs {training.replace('x', ' × ')}"
-            axis.set_title(f"{_title(chosen)}\n{how}, {split} images", fontsize="medium")
-    return figure
-
-
-def _clusters(axis: plt.Axes, points: pd.DataFrame, class_names: tuple[str, ...]) -> None:
-    """Three classes' projected activations."""
-    for (c, of), colour, marker in zip(points.groupby("class"), CLASS_COLOURS, "o^s", strict=True):
-        axis.scatter(of["x"], of["y"], s=9, color=colour, marker=marker, alpha=0.6, linewidth=0, label=class_names[c])
-    axis.set(aspect="equal", adjustable="datalim", xlabel="first axis [activation units]", ylabel="second axis")
-    axis.legend(fontsize="small", markerscale=1.6, title="class", title_fontsize="small")
+def scatter_table(scatter: pd.DataFrame, caption: str, name: str) -> Table:
+    """Within-class over between-class scatter of each teacher's clusters."""
+    rows = []
+    for (_, training, split), of in scatter.groupby(["dataset", "training", "split"], sort=False):
+        row = {"data": _title(of), "training": training, "images": split}
+        for teacher, mean in of.groupby("teacher")[["ratio", "ratio_all_triples"]].mean()[::-1].iterrows():
+            row[f"{teacher}, the three classes drawn"] = f"{mean['ratio']:.3f}"
+            row[f"{teacher}, mean of all 120 triples"] = f"{mean['ratio_all_triples']:.3f}"
+        rows.append(row)
+    return Table(pd.DataFrame(rows), caption, name)
 
 
 SELECTION_STYLES = {"highest": "-", "lowest": "--", "random": ":"}
@@ -277,156 +381,146 @@ def few_examples(
 ) -> Figure:
     """Figures 4 and 8: students' accuracy against examples a class, highest on the way left, final right.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Records "few_examples". Colours are teachers, lines are selections; bands show the range over seeds.
-    datasets : list of str
-        A row of two panels each; those without records are left out.
-    selections : tuple of str
-        Which to draw.
+    From records "few_examples". Colours are teachers, lines are `selections`.
     """
-    datasets = _recorded(table, datasets)
     measures = {"validation_best": "highest", "validation_last": "final"}
-    figure, axes = plt.subplots(len(datasets), 2, figsize=(8.5, 3.6 * len(datasets)), squeeze=False, sharey="row")
-    for row, dataset in zip(axes, datasets, strict=True):
-        of = table[(table["dataset"] == dataset) & table["selection"].isin(selections)]
-        for axis, (value, name) in zip(row, measures.items(), strict=True):
-            if of.empty:
-                not_yet(axis, TITLES[dataset])
-                continue
-            groups = of.groupby(["training", "teacher", "selection"], sort=False)
-            for (training, teacher, selection), line in groups:
+    table = table[table["selection"].isin(selections)]
+    figure, panels = _panels(table, datasets, "student's validation accuracy [%]", 3.6, sharey="row")
+    for row, of in panels:
+        others = sorted(set(of["training"]) - {"equal"})
+        sizes = sorted(of["examples"].unique())
+        for axis, (value, measure) in zip(row, measures.items(), strict=True):
+            for (training, teacher, selection), lines in of.groupby(["training", "teacher", "selection"], sort=False):
                 label, colour = _teacher(training, teacher)
-                if training != "equal":
-                    colour = RETRAINED[sorted({t for t in of["training"] if t != "equal"}).index(training)]
-                spread = 100 * line.groupby("examples")[value].agg(["mean", "min", "max"])
-                axis.plot(
-                    spread.index,
-                    spread["mean"],
-                    SELECTION_STYLES[selection],
-                    marker="o",
-                    markersize=3.5,
-                    color=colour,
-                    label=f"{label}, {selection}",
-                )
-                axis.fill_between(spread.index, spread["min"], spread["max"], color=colour, alpha=0.15, linewidth=0)
-            sizes = sorted(of["examples"].unique())
-            axis.set(xscale="log", title=f"{_title(of)}\n{name}", xlabel="examples a class")
+                colour = colour if training == "equal" else RETRAINED[others.index(training)]
+                options = {"marker": "o", "markersize": 3.5, "label": f"{label}, {selection}", "shade": 0.15}
+                _band(axis, lines, "examples", value, SELECTION_STYLES[selection], colour, 100, **options)
+            axis.set(xscale="log", title=f"{_title(of)}\n{measure}", xlabel="examples a class")
             axis.set_xticks(sizes, [f"{n:g}" for n in sizes], fontsize="small")
             axis.minorticks_off()
-        row[0].set_ylabel("student's validation accuracy [%]")
-        if not of.empty:
-            row[1].legend(fontsize="x-small", title="teacher, examples", title_fontsize="x-small", loc="lower right")
+        row[1].legend(fontsize="x-small", title="teacher, examples", title_fontsize="x-small", loc="lower right")
     return figure
 
 
 def learning_curves(curves: pd.DataFrame, datasets: list[str], examples: tuple[int, ...], selection: str) -> Figure:
     """Students' validation accuracy against optimiser steps, a line style for each number of examples a class."""
-    datasets = _recorded(curves, datasets)
-    figure, axes = _panels(datasets)
-    for axis, dataset in zip(axes, datasets, strict=True):
-        of = curves[(curves["dataset"] == dataset) & (curves["selection"] == selection)]
-        if of.empty:
-            not_yet(axis, TITLES[dataset])
-            continue
+    curves = curves[curves["selection"] == selection]
+    figure, panels = _panels(curves, datasets, "student's validation accuracy [%]")
+    for axis, of in panels:
         for n, style in zip((n for n in examples if n in set(of["examples"])), ("-", "--", ":"), strict=False):
-            for teacher, line in of[of["examples"] == n].groupby("teacher", sort=False):
-                spread = 100 * line.groupby("step")["validation"].agg(["mean", "min", "max"])
-                colour = COLOURS[teacher]
-                axis.plot(spread.index, spread["mean"], style, color=colour, label=f"{teacher}, {n}", linewidth=1.5)
-                axis.fill_between(spread.index, spread["min"], spread["max"], color=colour, alpha=0.15, linewidth=0)
+            for teacher, lines in of[of["examples"] == n].groupby("teacher", sort=False):
+                options = {"label": f"{teacher}, {n}", "linewidth": 1.5, "shade": 0.15}
+                _band(axis, lines, "step", "validation", style, COLOURS[teacher], 100, **options)
         axis.set(title=_title(of), xlabel="optimiser steps")
         axis.legend(title="teacher, examples a class", fontsize="x-small", title_fontsize="x-small")
-    axes[0].set_ylabel("student's validation accuracy [%]")
     return figure
+
+
+# ---------------------------------------------------------------- section 5: the sweep, single-layer students, a search
 
 
 def sweep_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
     """Figure 6: mean entropy against T for each batch size at the last epoch, and for each epoch at batch size 4096.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Records "response" of the group "sweep", `with_cells`.
-    datasets : list of str
-        A row of two panels each. Where 4096 was not tried, the right one has the largest batch size.
+    From records "response" of the group "sweep", `records.with_cells`. Where 4096 was not tried, the right panel has the
+    largest batch size.
     """
-    datasets = _recorded(table, datasets)
-    figure, axes = plt.subplots(len(datasets), 2, figsize=(8.5, 3.9 * len(datasets)), sharey=True, squeeze=False)
-    for row, dataset in zip(axes, datasets, strict=True):
-        of = table[(table["dataset"] == dataset) & (table["split"] == "test")]
-        if of.empty:
-            for axis in row:
-                not_yet(axis, TITLES[dataset])
-            continue
+    label = "mean entropy [nats]\n(dashed: uniform, ln 10)"
+    figure, pairs = _panels(table[table["split"] == "test"], datasets, label, 3.9, sharey=True)
+    for row, of in pairs:
         last, size = of["epoch"].max(), 4096 if 4096 in set(of["batch"]) else of["batch"].max()
         panels = (
             ("batch", of[of["epoch"] == last], f"batch sizes at epoch {last}", "batch size"),
             ("epoch", of[of["batch"] == size], f"epochs at batch size {size}", "epochs"),
         )
-        for axis, (by, rows, title, legend) in zip(row, panels, strict=True):
+        for axis, (by, rows, what, legend) in zip(row, panels, strict=True):
             values = sorted(rows[by].unique())
             for value, colour in zip(values, sns.color_palette("viridis", len(values)), strict=True):
-                spread = rows[rows[by] == value].groupby("temperature")["entropy"].agg(["mean", "min", "max"])
-                axis.plot(spread.index, spread["mean"], "-o", color=colour, markersize=4, label=f"{value}")
-                axis.fill_between(spread.index, spread["min"], spread["max"], color=colour, alpha=0.2, linewidth=0)
-            axis.axhline(np.log(10), color="0.5", linewidth=1, linestyle="--")
-            axis.set(title=f"{_title(of)}\n{title}", xlabel="temperature T", ylim=(0, 2.45))
-            axis.set_xticks(sorted(rows["temperature"].unique()))
+                lines = rows[rows[by] == value]
+                _band(axis, lines, "temperature", "entropy", "-o", colour, markersize=4, label=f"{value}")
+            _entropy_axis(axis, f"{_title(of)}\n{what}", rows["temperature"])
             axis.legend(title=legend, fontsize="x-small", title_fontsize="small", ncols=2, loc="lower right")
-        row[0].set_ylabel("mean entropy [nats]\n(dashed: uniform, ln 10)")
     return figure
 
 
 def sweet_spot_maps(response: pd.DataFrame, students: pd.DataFrame, datasets: list[str]) -> Figure:
     """Figure 1 a, measured: batch sizes by epochs; the large teacher's entropy, and its student's accuracy.
 
-    Parameters
-    ----------
-    response, students : DataFrame
-        Records "response" of the group "sweep" and "baseline" of the group "sweet_spot", each `with_cells`. Validation
-        images, means over seeds; a frame marks the student's best.
-    datasets : list of str
-        A row of two panels each.
+    From records "response" of the group "sweep" and "baseline" of the group "sweet_spot", each `records.with_cells`, on
+    validation images; a frame marks the student's best.
     """
     datasets = _recorded(students, datasets)
-    figure, axes = plt.subplots(len(datasets), 2, figsize=(9.5, 3.0 * len(datasets)), squeeze=False)
-    figure.get_layout_engine().set(h_pad=0.12)
+    figure, axes = _grid(len(datasets), 3.0, 9.5)
     response = response[(response["split"] == "validation") & (response["temperature"] == 9)]
     panels = (
         (response, "entropy", 1, "large teacher's entropy, T = 9 [nats]", ".2f"),
         (students, "validation_last", 100, "single-layer student's accuracy [%]", ".1f"),
     )
     for row, dataset in zip(axes, datasets, strict=True):
-        for axis, (table, value, scale, title, form) in zip(row, panels, strict=True):
+        for axis, (table, value, scale, what, form) in zip(row, panels, strict=True):
             of = table[table["dataset"] == dataset]
             if of.empty:
-                not_yet(axis, f"{TITLES[dataset]}\n{title}")
+                not_yet(axis, f"{TITLES[dataset]}\n{what}")
                 continue
             grid = scale * of.pivot_table(index="batch", columns="epoch", values=value)
-            sns.heatmap(grid, ax=axis, cmap="viridis", annot=True, fmt=form, annot_kws={"size": 9}, cbar=False)
-            axis.set(xlabel="epochs", ylabel="batch size")
-            axis.set_title(f"{_title(of)}\n{title}", fontsize="medium")
-            axis.tick_params(axis="y", rotation=0)
+            _heatmap(axis, grid, form, 9, f"{_title(of)}\n{what}", ("epochs", "batch size"))
             if table is students:
                 best = np.unravel_index(np.nanargmax(grid.to_numpy(float)), grid.shape)
                 axis.add_patch(plt.Rectangle(best[::-1], 1, 1, fill=False, edgecolor="#D55E00", linewidth=3))
     return figure
 
 
+def baseline_students(table: pd.DataFrame, datasets: list[str]) -> Figure:
+    """Figure 9: single-layer students' test accuracy against T, from small, large and retrained large teachers.
+
+    From records "baseline"; the two controls are grey.
+    """
+    figure, panels = _panels(table, datasets, "single-layer student's\ntest accuracy [%]")
+    for axis, of in panels:
+        for (training, teacher), lines in of.groupby(["training", "teacher"], sort=False):
+            label, colour = _teacher(training, teacher)
+            if teacher == "none":  # has no temperature
+                axis.axhline(100 * lines["accuracy"].mean(), color=colour, linestyle="--", label=label)
+                continue
+            style = ":s" if teacher == "uniform" else "-o"
+            _band(axis, lines, "temperature", "accuracy", style, colour, 100, label=label, markersize=5)
+        ticks = of.loc[of["teacher"] != "none", "temperature"]
+        axis.set(title=_title(of), xlabel="temperature T", xticks=sorted(ticks.unique()))
+        axis.legend(title="teacher", fontsize="small", title_fontsize="small")
+    return figure
+
+
+def baseline_table(table: pd.DataFrame, value: str, caption: str, name: str) -> Table:
+    """Single-layer students' accuracies in percent by teacher and temperature; hard labels alone have none."""
+    table = table.assign(teacher=[_teacher(*pair)[0] for pair in zip(table["training"], table["teacher"], strict=True)])
+    alone = table["teacher"] == CONTROLS["none"]
+    temperatures = sorted(table.loc[~alone, "temperature"].unique())
+    table = pd.concat([table[~alone], *(table[alone].assign(temperature=t) for t in temperatures)])
+    return pivoted(table, ["data", "teacher"], "temperature", value, 100, "{:.1f}", caption, name)
+
+
+def pivoted(
+    table: pd.DataFrame, index: list[str], columns: str, value: str, scale: float, form: str, caption: str, name: str
+) -> Table:
+    """Means over seeds of one value as a table: `columns` across, the other keys down."""
+    keys = [k for k in index if k != "data"]
+    table = table.assign(data=[_title(table.iloc[[n]]) for n in range(len(table))])
+    order = {column: table[column].drop_duplicates() for column in ["data", *keys]}
+    order |= {column: sorted(of) for column, of in order.items() if pd.api.types.is_numeric_dtype(of)}
+    wide = scale * table.pivot_table(index=["data", *keys], columns=columns, values=value)
+    wide = wide.reindex([k for k in itertools.product(*order.values()) if k in wide.index])
+    cells = wide.map(lambda cell: "–" if pd.isna(cell) else form.format(cell)).reset_index()
+    cells.columns = [f"{c:g}" if isinstance(c, float | int) else str(c) for c in cells.columns]
+    return Table(cells, caption, name)
+
+
 def sweet_spot_map(cells: pd.DataFrame, title: str = "") -> Figure:
     """Figure 1 a, measured by a search: students' quality left, the teacher's own accuracy right.
 
-    Parameters
-    ----------
-    cells : DataFrame
-        `kdutils.sweetspot.SweetSpot.cells`, or records "sweetspot" of one search. Epochs across, batch sizes up, both in
-        equal steps; a field is blank where a batch size was stopped. Lines are the response's mean entropy in nats. The
-        star is the recommended cell, rings are those within noise of it, dots all others that were distilled in full. Left
-    are full distillations where all cells have one, else probes; the two lines on the scale are the controls.
-    title : str
-        Above both panels.
+    `cells` is `SweetSpot.cells`, or records "sweetspot" of one search. Epochs across, batch sizes up, both in equal steps; a
+    field is blank where a batch size was stopped. Lines are the response's mean entropy in nats. The star is the
+    recommended cell, rings are those within noise of it, dots all others that were distilled in full. Left are full
+    distillations where all cells have one, else probes; the two lines on the scale are the controls.
     """
     taught = cells[cells["response"] == "teacher"]
     if taught.empty:
@@ -435,18 +529,14 @@ def sweet_spot_map(cells: pd.DataFrame, title: str = "") -> Figure:
         return figure
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.2), sharey=True)
     sizes, epochs = sorted(taught["batch_size"].unique()), sorted(taught["epochs"].unique())
+    grid = lambda value: taught.pivot_table(index="batch_size", columns="epochs", values=value).reindex(
+        index=sizes, columns=epochs
+    )
     measure, what = ("probe", "short probes'") if taught["full"].isna().any() else ("full", "students'")
-    grids = {
-        value: taught.pivot_table(index="batch_size", columns="epochs", values=value).reindex(
-            index=sizes, columns=epochs
-        )
-        for value in (measure, "teacher_accuracy", "entropy")
-    }
-    place = lambda of: (of["epochs"].map(epochs.index), of["batch_size"].map(sizes.index))
     panels = ((measure, f"{what} accuracy [%]"), ("teacher_accuracy", "teacher's own accuracy [%]"))
-    controls = cells[cells["response"] != "teacher"].set_index("response")[measure]
+    controls, entropy = cells[cells["response"] != "teacher"].set_index("response")[measure], grid("entropy")
     for axis, (value, label) in zip(axes, panels, strict=True):
-        image = axis.imshow(100 * grids[value], cmap="viridis", origin="lower", aspect="auto")
+        image = axis.imshow(100 * grid(value), cmap="viridis", origin="lower", aspect="auto")
         if value == measure:  # the scale must hold the controls, which are lines on it
             low = min(image.norm.vmin, 100 * controls.min())
             high = max(image.norm.vmax, 100 * controls.max())
@@ -456,8 +546,8 @@ def sweet_spot_map(cells: pd.DataFrame, title: str = "") -> Figure:
             for control, style in zip(controls.index, ("-", ":"), strict=True):
                 bar.ax.axvline(100 * controls[control], color="#D55E00", linestyle=style, linewidth=2.5)
                 axes[0].plot([], [], style, color="#D55E00", label=CONTROLS.get(control, control + " alone"))
-        if min(grids["entropy"].shape) > 1:
-            lines = axis.contour(np.ma.masked_invalid(grids["entropy"]), 6, colors="white", linewidths=1)
+        if min(entropy.shape) > 1:
+            lines = axis.contour(np.ma.masked_invalid(entropy), 6, colors="white", linewidths=1)
             axis.clabel(lines, fmt="%.2f", fontsize="x-small")
         axis.set_xticks(range(len(epochs)), [f"{e}" for e in epochs], fontsize="x-small")
         axis.set_yticks(range(len(sizes)), [f"{b}" for b in sizes])
@@ -472,7 +562,8 @@ def sweet_spot_map(cells: pd.DataFrame, title: str = "") -> Figure:
     for status, style in styles.items():
         of = taught[taught["status"] == status]
         if len(of):
-            axes[0].scatter(*place(of), label=status, zorder=3, **style)
+            place = of["epochs"].map(epochs.index), of["batch_size"].map(sizes.index)
+            axes[0].scatter(*place, label=status, zorder=3, **style)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=5, fontsize="small")
     if title:
         figure.suptitle(title, fontsize="medium")
@@ -492,105 +583,130 @@ GUIDE_NAMES = {
 
 
 def guide_correlations(tables: dict[str, pd.DataFrame], datasets: list[str]) -> Figure:
-    """Rank correlations of guides with what students learn, with intervals; one panel a data set.
+    """Rank correlations of guides with what students learn, with intervals.
 
-    Parameters
-    ----------
-    tables : dict
-        From an outcome's name to `kdutils.guides.rank_correlations` of it, at one temperature.
-    datasets : list of str
-        The panels, in order. An open mark has no interval: too few runs.
+    `tables` is from an outcome's name to `guides.rank_correlations` of it, at one temperature. An open mark has no
+    interval: too few runs.
     """
-    everything = pd.concat(tables.values())
-    datasets = _recorded(everything, datasets)
-    figure, axes = _panels(datasets)
-    for n, (axis, dataset) in enumerate(zip(axes, datasets, strict=True)):
-        of = everything[everything["dataset"] == dataset]
-        if of.empty:
-            not_yet(axis, TITLES[dataset])
-            continue
+    table = pd.concat([of.assign(outcome=outcome) for outcome, of in tables.items()])
+    figure, panels = _panels(table, datasets, "")
+    for n, (axis, of) in enumerate(panels):
         names = list(of["guide"].unique())
-        for m, (outcome, table) in enumerate(tables.items()):
-            rows = table[table["dataset"] == dataset]
+        for m, outcome in enumerate(tables):
+            rows = of[of["outcome"] == outcome]
             height = rows["guide"].map(names.index) + 0.3 * (m - (len(tables) - 1) / 2)
-            colour, open_marks = ("0.15", RETRAINED[1])[m], rows["low"].isna()
+            colour = ("0.15", RETRAINED[1])[m]
             axis.hlines(height, rows["low"], rows["high"], color=colour, linewidth=2)
-            face = np.where(open_marks, "none", colour)
+            face = np.where(rows["low"].isna(), "none", colour)
             axis.scatter(rows["correlation"], height, facecolors=face, edgecolors=colour, label=outcome, zorder=3)
         axis.axvline(0, color="0.5", linewidth=1)
         axis.set(xlim=(-1.05, 1.05), xlabel="rank correlation", title=_title(of))
-        axis.set_yticks(
-            range(len(names)), [GUIDE_NAMES.get(g, g) for g in names] if n % 2 == 0 else [], fontsize="small"
-        )
+        labels = [GUIDE_NAMES.get(g, g) for g in names] if n % 2 == 0 else []
+        axis.set_yticks(range(len(names)), labels, fontsize="small")
         axis.invert_yaxis()
-    handles, labels = axes[0].get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize="small")
+    if panels:
+        marks = panels[0][0].get_legend_handles_labels()
+        figure.legend(*marks, loc="outside lower left", ncols=2, fontsize="small")
     return figure
 
 
-def temperature_effect(soft: pd.DataFrame, temperatures: list[float]) -> Figure:
-    """Section 2: one image's confidence label and entropy against temperature, for each teacher.
+# ---------------------------------------------------------------- sections 1 to 3 and 6: responses, networks, verdicts
 
-    Parameters
-    ----------
-    soft : DataFrame
-        Soft labels at several temperatures: `teacher`, `temperature`, `class`, `label`, `probability`.
-    temperatures : list of float
-        Those to mark on the axis.
+
+def temperature_effect(table: pd.DataFrame, temperatures: list[float]) -> Figure:
+    """Section 2: images' mean confidence label and entropy against temperature, for each teacher.
+
+    `table` has `teacher`, `temperature`, `confidence` and `entropy`; `temperatures` are those to mark on the axis.
     """
     figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.4))
-    if soft.empty:
-        for axis in axes:
+    panels = (
+        ("confidence", 0.1, {"ylabel": "confidence label (dashed: 1/10)", "ylim": (0, 1.03)}),
+        ("entropy", np.log(10), {"ylabel": "entropy [nats] (dashed: ln 10)", "ylim": ENTROPIES}),
+    )
+    for axis, (value, uniform, labels) in zip(axes, panels, strict=True):
+        if table.empty:
             not_yet(axis, "")
-        return figure
-    for teacher, of in soft.groupby("teacher", sort=False):
-        own = of[of["class"] == of["label"]].groupby("temperature")["probability"].mean()
-        entropy = of.assign(h=-of["probability"] * np.log(of["probability"].clip(lower=1e-300)))
-        entropy = entropy.groupby(["example", "temperature"])["h"].sum().groupby("temperature").mean()
-        for axis, line in zip(axes, (own, entropy), strict=True):
-            axis.plot(line.index, line, color=COLOURS[teacher], label=f"{teacher} teacher")
-    axes[0].axhline(0.1, color="0.5", linewidth=1, linestyle="--")
-    axes[1].axhline(np.log(10), color="0.5", linewidth=1, linestyle="--")
-    axes[0].set(ylabel="confidence label (dashed: 1/10)", ylim=(0, 1.03))
-    axes[1].set(ylabel="entropy [nats] (dashed: ln 10)", ylim=(0, 2.45))
-    for axis in axes:
-        axis.set_xlabel("temperature T")
-        axis.set_xticks(temperatures)
+            continue
+        for teacher, of in table.groupby("teacher", sort=False):
+            axis.plot(of["temperature"], of[value], color=COLOURS[teacher], label=f"{teacher} teacher")
+        axis.axhline(uniform, color="0.5", linewidth=1, linestyle="--")
+        axis.set(xlabel="temperature T", xticks=temperatures, **labels)
         axis.legend(fontsize="small")
     return figure
 
 
-def with_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the batch size (at full scale) and epochs of each row's training, "4096x50", as two columns."""
-    cells = table["training"].astype(str).str.extract(r"^(\d+)x(\d+)$").astype(float).astype("Int64")
-    return table.assign(batch=cells[0], epoch=cells[1])
-
-
 def measured_responses(soft: pd.DataFrame, smoothing: list[float]) -> Figure:
-    """Figure 1 b and c, measured: one image's soft labels from each teacher, and label smoothing's.
+    """Figure 1 b and c, measured: one image's soft labels from each teacher, and label smoothing's (Table 1).
 
-    Parameters
-    ----------
-    soft : DataFrame
-        Records "soft_labels" of one data set and training.
-    smoothing : list of float
-        Label smoothing's soft labels of the same class (Table 1).
+    `soft` is records "soft_labels" of one data set and training.
     """
     first = soft[(soft["seed"] == 0) & (soft["example"] == 0)]
-    panels = [(f"{t} teacher", first[first["teacher"] == t]["probability"], COLOURS[t]) for t in ("small", "large")]
+    panels = [(f"{t} teacher", first[first["teacher"] == t]["probability"], COLOURS[t]) for t in TEACHERS]
     panels.append(("label smoothing", pd.Series(smoothing), "0.5"))
     figure, axes = plt.subplots(1, 3, figsize=(8.5, 3.0), sharey=True)
-    for axis, (title, values, colour) in zip(axes, panels, strict=True):
+    for axis, (what, values, colour) in zip(axes, panels, strict=True):
         if values.empty:
-            not_yet(axis, title)
+            not_yet(axis, what)
             continue
         axis.bar(range(len(values)), values, color=colour)
-        axis.set(title=title, xlabel="class")
-        axis.set_xticks(range(len(values)))
+        axis.set(title=what, xlabel="class", xticks=range(len(values)))
         axis.grid(axis="x", visible=False)
     axes[0].set_ylabel("soft label at T = 9")
     return figure
+
+
+def images(table: pd.DataFrame) -> Figure:
+    """The recorded images side by side, with their place in the test set."""
+    figure, axes = plt.subplots(1, len(table), figsize=(1.5 * len(table), 1.9), squeeze=False)
+    for axis, image in zip(axes[0], table.itertuples(), strict=True):
+        pixels = np.frombuffer(bytes.fromhex(image.pixels), np.uint8).reshape(image.channels, image.height, image.width)
+        axis.imshow(pixels.transpose(1, 2, 0), cmap="gray_r", vmin=0, vmax=255)
+        axis.set_title(f"no. {image.index}", fontsize="small")
+        axis.set_xticks([]), axis.set_yticks([])
+    return figure
+
+
+def soft_label_table(
+    ours: pd.DataFrame, published: pd.DataFrame, teacher: str, caption: str, confident: int = 6
+) -> Table:
+    """Tables 2-3: soft labels of five images, published rows first, then ours; the confidence label is bold."""
+    rows = []
+    for source, block in _soft_labels(ours[ours["seed"] == 0], published, teacher):
+        for example, row in block.pivot(index="example", columns="class", values="probability").iterrows():
+            cells = {str(c): f"**{p:.3f}**" if c == confident else f"{p:.3f}" for c, p in row.items()}
+            rows.append({"source": source, "image": f"{example + 1}", **cells})
+    return Table(pd.DataFrame(rows), caption, f"soft-labels-{teacher}")
+
+
+def soft_label_summary(ours: pd.DataFrame, published: pd.DataFrame) -> Table:
+    """Mean entropy and confidence label of the five images of Tables 2-3, each row scaled to sum to one."""
+    rows = []
+    for teacher in TEACHERS:
+        for source, of in _soft_labels(ours, published, teacher):
+            p = of.assign(seed=of.get("seed", 0))
+            p = p.pivot(index=["seed", "example"], columns="class", values="probability")
+            p = p.div(p.sum(axis=1), axis=0)
+            entropy = -(p * np.log(p)).sum(axis=1).mean()
+            rows.append({"teacher": teacher, "source": source, "mean entropy [nats]": f"{entropy:.2f}"})
+            rows[-1]["confidence label"] = f"{p[6].mean():.2f}"
+    return Table(pd.DataFrame(rows), "The five images in two numbers", "soft-labels-summary")
+
+
+def _soft_labels(ours: pd.DataFrame, published: pd.DataFrame, teacher: str) -> list[tuple[str, pd.DataFrame]]:
+    """One teacher's soft labels by source: published, where there are any, and ours under each training."""
+    blocks = [("published", published[published["source"] == teacher])] if len(published) else []
+    mine = ours[ours["teacher"] == teacher].groupby("training", sort=False)
+    return blocks + [(f"ours, {training}", of) for training, of in mine]
+
+
+def variance_table(recorded: pd.DataFrame, published_ratios: pd.DataFrame, caption: str, name: str) -> Table:
+    """Ratios large / small of each variance in response; one column a source."""
+    table = published_ratios.copy()
+    at_nine = recorded[(recorded["split"] == "test") & (recorded["temperature"] == 9)]
+    for (dataset, training), of in at_nine.groupby(["dataset", "training"], sort=False):
+        means = of.groupby("teacher")[list(table.index)].mean()
+        table[f"{TITLES[dataset]}, {training}"] = means.loc["large"] / means.loc["small"]
+    return Table(table.map("{:.2f}".format).reset_index(names="variance"), caption, name)
 
 
 SPECTRUM = {
@@ -605,9 +721,8 @@ SPECTRUM = {
 def spectrum_table(response: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFrame:
     """Each teacher's entropy and variance at T = 9 beside what its students know of a class they never saw.
 
-    `low` and `high` are the range of `accuracy_missing` over seeds.
-
-    Label smoothing's numbers are exact: its response is Table 1's, the same for each image of a class.
+    `low` and `high` are the range of `accuracy_missing` over seeds. Label smoothing's numbers are exact: its response is
+    Table 1's, the same for each image of a class.
     """
     at_nine = response[(response["split"] == "test") & (response["temperature"] == 9)]
     keys = ["dataset", "profile", "training", "teacher"]
@@ -616,60 +731,39 @@ def spectrum_table(response: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFram
     table = table.assign(low=per_seed.min(), high=per_seed.max())
     measured = at_nine.groupby(keys)[["entropy", "column_normalised"]].mean()
     table = table.join(measured).rename(columns={"column_normalised": "variance"}).reset_index()
-    smooth = np.full(10, 0.06)
-    smooth[0] = 0.46
-    is_smooth = table["teacher"] == "uniform"
-    table.loc[is_smooth, ["entropy", "variance"]] = [-(smooth * np.log(smooth)).sum(), 0.0]
+    smooth = np.array([0.46] + [0.06] * 9)
+    table.loc[table["teacher"] == "uniform", ["entropy", "variance"]] = [-(smooth * np.log(smooth)).sum(), 0.0]
     return table
 
 
 def spectrum(table: pd.DataFrame, datasets: list[str]) -> Figure:
     """Figure 2, measured: accuracy on the missing class against entropy (left) and variance of similarity labels.
 
-    Bars show the range over seeds.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Of `spectrum_table`.
-    datasets : list of str
-        A row of two panels each.
+    `table` is of `spectrum_table`.
     """
-    datasets = _recorded(table, datasets)
-    figure, axes = plt.subplots(len(datasets), 2, figsize=(8.5, 3.5 * len(datasets)), squeeze=False, sharey="row")
     table = table.assign(variance=1000 * table["variance"])
+    figure, panels = _panels(table, datasets, "students' accuracy on\na class never seen [%]", 3.5, sharey="row")
     names = {
         "entropy": "mean entropy at T = 9 [nats]",
         "variance": "column-wise variance of\nsimilarity labels [1/1000]",
     }
-    for row, dataset in zip(axes, datasets, strict=True):
-        of = table[table["dataset"] == dataset]
+    for row, of in panels:
         for axis, (value, name) in zip(row, names.items(), strict=True):
-            if of.empty:
-                not_yet(axis, TITLES[dataset])
-                continue
             for point in of.itertuples():
                 label, marker, colour = SPECTRUM[point.training, point.teacher]
                 where = (getattr(point, value), 100 * point.accuracy_missing)
                 axis.plot(*where, marker, color=colour, markersize=9, linestyle="none", label=label)
                 axis.vlines(where[0], 100 * point.low, 100 * point.high, color=colour)
             axis.set(xlabel=name, title=_title(of), ylim=(-5, 105))
-        row[0].set_ylabel("students' accuracy on\na class never seen [%]")
-        if not of.empty:
-            row[1].set_xlim(left=-0.05 * of["variance"].max())
-            row[1].legend(fontsize="x-small", title="soft labels from", title_fontsize="small")
+        row[1].set_xlim(left=-0.05 * of["variance"].max())
+        row[1].legend(fontsize="x-small", title="soft labels from", title_fontsize="small")
     return figure
 
 
 def entropy_lines(table: pd.DataFrame, datasets: list[str]) -> Figure:
     """Figure 10 in entropies: where each kind of soft label lies between one-hot (0) and uniform (ln 10).
 
-    Parameters
-    ----------
-    table : DataFrame
-        Of `spectrum_table`.
-    datasets : list of str
-        A line each, from the top; those without records are left out.
+    `table` is of `spectrum_table`; a line a data set, from the top.
     """
     datasets = _recorded(table, datasets)
     figure, axis = plt.subplots(figsize=(8.5, 1.6 + 0.9 * len(datasets)))
@@ -693,134 +787,16 @@ def entropy_lines(table: pd.DataFrame, datasets: list[str]) -> Figure:
     return figure
 
 
-def baseline_students(table: pd.DataFrame, datasets: list[str]) -> Figure:
-    """Figure 9: single-layer students' test accuracy against T, from small, large and retrained large teachers.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Records "baseline". Bands show the range over seeds; the two controls are grey.
-    datasets : list of str
-        The panels, in order.
-    """
-    datasets = _recorded(table, datasets)
-    figure, axes = _panels(datasets)
-    for axis, dataset in zip(axes, datasets, strict=True):
-        of = table[table["dataset"] == dataset]
-        if of.empty:
-            not_yet(axis, TITLES[dataset])
-            continue
-        for (training, teacher), line in of.groupby(["training", "teacher"], sort=False):
-            label, colour = _teacher(training, teacher)
-            spread = 100 * line.groupby("temperature")["accuracy"].agg(["mean", "min", "max"])
-            if teacher == "none":  # has no temperature
-                axis.axhline(spread["mean"].iloc[0], color=colour, linestyle="--", label=label)
-                continue
-            style = ":s" if teacher == "uniform" else "-o"
-            axis.plot(spread.index, spread["mean"], style, color=colour, label=label, markersize=5)
-            axis.fill_between(spread.index, spread["min"], spread["max"], color=colour, alpha=0.2, linewidth=0)
-        ticks = of.loc[of["teacher"] != "none", "temperature"]
-        axis.set(title=_title(of), xlabel="temperature T", xticks=sorted(ticks.unique()))
-        axis.legend(title="teacher", fontsize="small", title_fontsize="small")
-    axes[0].set_ylabel("single-layer student's\ntest accuracy [%]")
-    return figure
-
-
-def baseline_table(table: pd.DataFrame, value: str, caption: str, name: str) -> Table:
-    """Single-layer students' accuracies in percent by teacher and temperature; hard labels alone have none."""
-    table = table.assign(teacher=[_teacher(*pair)[0] for pair in zip(table["training"], table["teacher"], strict=True)])
-    alone = table["teacher"] == CONTROLS["none"]
-    temperatures = sorted(table.loc[~alone, "temperature"].unique())
-    spread = [table[alone].assign(temperature=t) for t in temperatures]
-    return pivoted(
-        pd.concat([table[~alone], *spread]), ["data", "teacher"], "temperature", value, 100, "{:.1f}", caption, name
-    )
-
-
-def pivoted(
-    table: pd.DataFrame, index: list[str], columns: str, value: str, scale: float, form: str, caption: str, name: str
-) -> Table:
-    """Means over seeds of one value as a table: `columns` across, the other keys down."""
-    keys = [k for k in index if k != "data"]
-    table = table.assign(data=[_title(table.iloc[[n]]) for n in range(len(table))])
-    order = {column: table[column].drop_duplicates() for column in ["data", *keys]}
-    order |= {column: sorted(of) for column, of in order.items() if pd.api.types.is_numeric_dtype(of)}
-    wide = scale * table.pivot_table(index=["data", *keys], columns=columns, values=value)
-    wide = wide.reindex([k for k in itertools.product(*order.values()) if k in wide.index])
-    cells = wide.map(lambda cell: "–" if pd.isna(cell) else form.format(cell)).reset_index()
-    cells.columns = [f"{c:g}" if isinstance(c, float | int) else str(c) for c in cells.columns]
-    return Table(cells, caption, name)
-
-
-def scatter_table(scatter: pd.DataFrame, caption: str, name: str) -> Table:
-    """Within-class over between-class scatter of each teacher's clusters, means over seeds."""
-    rows = []
-    for (dataset, training, split), of in scatter.groupby(["dataset", "training", "split"], sort=False):
-        row = {"data": _title(of), "training": training, "images": split}
-        mean = of.groupby("teacher")[["ratio", "ratio_all_triples"]].mean()
-        for teacher in mean.index[::-1]:
-            row[f"{teacher}, the three classes drawn"] = f"{mean.loc[teacher, 'ratio']:.3f}"
-            row[f"{teacher}, mean of all 120 triples"] = f"{mean.loc[teacher, 'ratio_all_triples']:.3f}"
-        rows.append(row)
-    return Table(pd.DataFrame(rows), caption, name)
-
-
-def images(table: pd.DataFrame) -> Figure:
-    """The recorded images side by side, with their place in the test set."""
-    figure, axes = plt.subplots(1, len(table), figsize=(1.5 * len(table), 1.9), squeeze=False)
-    for axis, image in zip(axes[0], table.itertuples(), strict=True):
-        pixels = np.frombuffer(bytes.fromhex(image.pixels), np.uint8).reshape(image.channels, image.height, image.width)
-        axis.imshow(pixels.transpose(1, 2, 0), cmap="gray_r", vmin=0, vmax=255)
-        axis.set_title(f"no. {image.index}", fontsize="small")
-        axis.set_xticks([]), axis.set_yticks([])
-    return figure
-
-
-def missing_class_table(
-    ours: pd.DataFrame, published: pd.DataFrame, dataset: str, names: list[str], number: str
-) -> Table:
-    """Tables 4-6 in figures: for each class and teacher, ours (mean over seeds), and the difference to the published.
-
-    A cell reads "ours (ours less published)", in percent and percentage points.
-    """
-    table = 100 * ours.pivot_table(index="missing_class", columns=["teacher", "temperature"], values="accuracy_missing")
-    wide = published[published["dataset"] == dataset].pivot(
-        index="missing_class", columns=["teacher", "temperature"], values="accuracy"
-    )
-    rows = []
-    for label in table.index:
-        row = {"missing class": names[label]}
-        for teacher in ("small", "large"):
-            for temperature in table.columns.levels[1]:
-                if (teacher, temperature) not in table:
-                    continue
-                cell = f"{table.loc[label, (teacher, temperature)]:.1f}"
-                if (teacher, temperature) in wide:
-                    difference = table.loc[label, (teacher, temperature)] - wide.loc[label, (teacher, temperature)]
-                    cell += f" ({difference:+.1f})"
-                row[f"{teacher}, T={temperature:g}"] = cell
-        rows.append(row)
-    what = "ours in percent (less the published value, in points)" if len(wide) else "in percent; the paper has none"
-    return Table(
-        pd.DataFrame(rows), f"{number}Accuracy on the missing class, {TITLES[dataset]}: {what}", f"missing-{dataset}"
-    )
-
-
-def soft_label_table(
-    ours: pd.DataFrame, published: pd.DataFrame, teacher: str, caption: str, confident: int = 6
-) -> Table:
-    """Tables 2-3: soft labels of five images, published rows first, then ours; the confidence label is bold."""
-    blocks = []
-    if len(published):
-        blocks.append(("published", published[published["source"] == teacher]))
-    for training, rows in ours[(ours["teacher"] == teacher) & (ours["seed"] == 0)].groupby("training", sort=False):
-        blocks.append((f"ours, {training}", rows))
-    rows = []
-    for source, block in blocks:
-        for example, row in block.pivot(index="example", columns="class", values="probability").iterrows():
-            cells = {str(c): f"**{p:.3f}**" if c == confident else f"{p:.3f}" for c, p in row.items()}
-            rows.append({"source": source, "image": f"{example + 1}", **cells})
-    return Table(pd.DataFrame(rows), caption, f"soft-labels-{teacher}")
+def networks_table(networks: pd.DataFrame, caption: str, name: str) -> Table:
+    """Table 7, with what each network costs and how many times larger a student's teachers are."""
+    columns = {"data": "{data}", "network": "{role}", "layers": "{conv} conv, {dense} dense"}
+    columns |= {"published": "{published:,}", "ours": "{ours:,}", "multiply-adds": "{multiply_adds:,}"}
+    columns |= {"MB": "{megabytes:.2f}"}
+    for t in TEACHERS:
+        ratios = f"{{0.parameters_of_{t}:,.0f}}×, {{0.multiply_adds_of_{t}:,.0f}}×"
+        times = lambda row, ratios=ratios: ratios.format(row) if row.role.startswith("student") else ""
+        columns[f"{t} teacher: parameters, multiply-adds"] = times
+    return formatted(networks, columns, caption, name)
 
 
 def verdict_table(verdicts: pd.DataFrame, caption: str, name: str) -> Table:
@@ -828,27 +804,13 @@ def verdict_table(verdicts: pd.DataFrame, caption: str, name: str) -> Table:
     rows = []
     for statement, of in verdicts.groupby("statement", sort=False):
         claim = f"{statement} ({of['section'].iloc[0]})"
-        done = of[of["verdict"] != NOT_YET]
-        for v in done.itertuples():
-            estimate = _estimate(v)
+        done = of["verdict"] != NOT_YET
+        for v in of[done].itertuples():
             verdict = f"**{v.verdict}**" + _reservation(v)
-            rows.append([claim, TITLES[v.dataset], verdict, f"{estimate} ({v.what})", v.seeds, v.detail])
-        waiting = [TITLES[d] for d in of["dataset"] if d not in set(done["dataset"])]
-        if waiting:
-            rows.append([claim, ", ".join(waiting), NOT_YET, "", "", ""])
+            rows.append([claim, TITLES[v.dataset], verdict, f"{_estimate(v)} ({v.what})", v.seeds, v.detail])
+        if not done.all():
+            rows.append([claim, ", ".join(of.loc[~done, "dataset"].map(TITLES)), NOT_YET, "", "", ""])
     return Table(pd.DataFrame(rows, columns=["claim", "data", "verdict", "estimate", "seeds", "detail"]), caption, name)
-
-
-def _estimate(verdict: object) -> str:
-    """A verdict's estimate with its unit, and its interval where there is one; differences have a sign."""
-    form = "{:.2f}" if verdict.unit == "times" else "{:+.2f}"
-    interval = "" if pd.isna(verdict.low) else f" [{form}, {form}]".format(verdict.low, verdict.high)
-    return f"{form.format(verdict.estimate)} {verdict.unit}{interval}"
-
-
-def _reservation(verdict: object) -> str:
-    """What keeps a verdict from being final."""
-    return " (indicative)" if verdict.profile != "paper" else " (provisional)" if verdict.seeds < 3 else ""
 
 
 def verdict_matrix(verdicts: pd.DataFrame) -> Table:
@@ -859,138 +821,46 @@ def verdict_matrix(verdicts: pd.DataFrame) -> Table:
         for v in of.itertuples():
             cell = f"**{v.verdict}**"
             if pd.notna(v.estimate):
-                cell += _reservation(v)
-                cell += f": {_estimate(v)}" + (f", {v.seeds} seed{'s' * (v.seeds > 1)}" if pd.isna(v.low) else "")
+                cell += f"{_reservation(v)}: {_estimate(v)}"
+                cell += f", {v.seeds} seed{'s' * (v.seeds > 1)}" if pd.isna(v.low) else ""
             row[TITLES[v.dataset]] = cell
         rows.append(row)
     return Table(pd.DataFrame(rows).fillna("–"), "Verdicts, with the estimate that decides", "verdicts")
 
 
-def entropy_table(table: pd.DataFrame, caption: str, name: str) -> Table:
-    """Accuracy, entropy at each T, and confidence at T = 9, a row for each teacher; means over seeds."""
-    rows = []
-    for (dataset, training, teacher), of in table.groupby(["dataset", "training", "teacher"], sort=False):
-        entropy = of.groupby("temperature")["entropy"].mean()
-        at_nine = of[of["temperature"] == 9]
-        row = {"data": _title(of), "training": training, "teacher": teacher}
-        row |= {"epochs": f"{at_nine['epochs'].iloc[0]:g}", "batch": f"{at_nine['batch_size'].iloc[0]:g}"}
-        row |= {"accuracy": f"{100 * at_nine['accuracy'].mean():.2f} %"}
-        row |= {f"T={t:g}": f"{h:.3f}" for t, h in entropy.items()}
-        rows.append(row | {"confidence": f"{at_nine['confidence'].mean():.3f}"})
-    return Table(pd.DataFrame(rows), caption, name)
+def _estimate(verdict: Any) -> str:
+    """A verdict's estimate with its unit, and its interval where there is one; differences have a sign."""
+    form = "{:.2f}" if verdict.unit == "times" else "{:+.2f}"
+    return ranged(verdict.estimate, verdict.low, verdict.high, form, f" {verdict.unit}")
 
 
-def missing_class_summary(ours: pd.DataFrame, published: pd.DataFrame, caption: str, name: str) -> Table:
-    """Mean accuracies over classes and temperatures: published, and ours under each training protocol."""
-    rows = []
-    for dataset in ours["dataset"].unique():
-        for teacher in ("small", "large"):
-            printed = published[(published["dataset"] == dataset) & (published["teacher"] == teacher)]["accuracy"]
-            row = {"data": TITLES[dataset], "teacher": teacher}
-            row["published, missing class"] = f"{printed.mean():.1f}" if len(printed) else "–"
-            mine = ours[(ours["dataset"] == dataset) & (ours["teacher"] == teacher)]
-            for training, of in mine.groupby("training", sort=False):
-                row[f"ours, {training}, missing class"] = f"{100 * of['accuracy_missing'].mean():.1f}"
-                row[f"ours, {training}, all classes"] = f"{100 * of['accuracy'].mean():.1f}"
-            rows.append(row)
-    return Table(pd.DataFrame(rows).fillna("–"), caption, name)
-
-
-def contrast_table(response: pd.DataFrame, missing: pd.DataFrame, caption: str, name: str) -> Table:
-    """Each pair of teachers' mean entropy at T = 9 beside their students' accuracy on the missing class there."""
-    rows = []
-    where = ["dataset", "training", "teacher"]
-    entropy = response[(response["split"] == "test") & (response["temperature"] == 9)].groupby(where)["entropy"].mean()
-    learned = 100 * missing[missing["temperature"] == 9].groupby(where)["accuracy_missing"].mean()
-    for dataset, training in missing.groupby(["dataset", "training"], sort=False).groups:
-        row = {"data": TITLES[dataset], "training": training}
-        for teacher in ("small", "large"):
-            row[f"{teacher}: entropy [nats]"] = f"{entropy.get((dataset, training, teacher), np.nan):.2f}"
-        for teacher in ("small", "large"):
-            row[f"{teacher}: missing class [%]"] = f"{learned.get((dataset, training, teacher), np.nan):.1f}"
-        rows.append(row)
-    return Table(pd.DataFrame(rows), caption, name)
-
-
-def soft_label_summary(ours: pd.DataFrame, published: pd.DataFrame) -> Table:
-    """Mean entropy and confidence label of the five images of Tables 2-3, each row scaled to sum to one."""
-    rows = []
-    for teacher in ("small", "large"):
-        blocks = {"published": published[published["source"] == teacher]} if len(published) else {}
-        blocks |= {f"ours, {t}": of for t, of in ours[ours["teacher"] == teacher].groupby("training", sort=False)}
-        for source, of in blocks.items():
-            p = of.assign(seed=of.get("seed", 0)).pivot(
-                index=["seed", "example"], columns="class", values="probability"
-            )
-            p = p.div(p.sum(axis=1), axis=0)
-            entropy = -(p * np.log(p)).sum(axis=1).mean()
-            rows.append({"teacher": teacher, "source": source, "mean entropy [nats]": f"{entropy:.2f}"})
-            rows[-1]["confidence label"] = f"{p[6].mean():.2f}"
-    return Table(pd.DataFrame(rows), "The five images in two numbers", "soft-labels-summary")
-
-
-def variance_table(recorded: pd.DataFrame, published_ratios: pd.DataFrame, caption: str, name: str) -> Table:
-    """Ratios large / small of each variance in response; one column a source."""
-    table = published_ratios.copy()
-    at_nine = recorded[(recorded["split"] == "test") & (recorded["temperature"] == 9)]
-    for (dataset, training), of in at_nine.groupby(["dataset", "training"], sort=False):
-        means = of.groupby("teacher")[list(table.index)].mean()
-        table[f"{TITLES[dataset]}, {training}"] = means.loc["large"] / means.loc["small"]
-    table = table.map(lambda ratio: f"{ratio:.2f}").reset_index(names="variance")
-    return Table(table, caption, name)
-
-
-def networks_table(networks: pd.DataFrame, caption: str, name: str) -> Table:
-    """Table 7, with what each network costs and how many times larger its teachers are."""
-    rows = []
-    for n in networks.itertuples():
-        row = {"data": TITLES[n.dataset], "network": n.role, "layers": f"{n.conv} conv, {n.dense} dense"}
-        row |= {"published": f"{n.published:,}", "ours": f"{n.ours:,}", "multiply-adds": f"{n.multiply_adds:,}"}
-        row |= {"MB": f"{n.megabytes:.2f}"}
-        student = n.role.startswith("student")
-        for teacher in ("small", "large"):
-            ratios = (getattr(n, f"parameters_of_{teacher}"), getattr(n, f"multiply_adds_of_{teacher}"))
-            row[f"{teacher} teacher: parameters, multiply-adds"] = (
-                "{:,.0f}×, {:,.0f}×".format(*ratios) if student else ""
-            )
-        rows.append(row)
-    return Table(pd.DataFrame(rows), caption, name)
+def _reservation(verdict: Any) -> str:
+    """What keeps a verdict from being final."""
+    return " (indicative)" if verdict.profile != "paper" else " (provisional)" if verdict.seeds < 3 else ""
 
 
 # ---------------------------------------------------------------- what decides it
 
 
 def counterfeits(table: pd.DataFrame, datasets: list[str]) -> Figure:
-    """Accuracy on the missing class from own and counterfeit responses; hatched: with its output bias at its best.
+    """Accuracy on the missing class from own and counterfeit responses at T = 9; hatched: its output bias at its best.
 
-    Parameters
-    ----------
-    table : DataFrame
-        `Study.variations`, of which topic "counterfeit" and the variation "equal" are drawn, at T = 9.
-    datasets : list of str
-        The panels, in order.
+    `table` is `Study.variations`, of which the topic "counterfeit" and the variation "equal" are drawn.
     """
     kinds = {"equal": "own", "permuted": "permuted", "permuted by class": "permuted\nby class"}
     kinds |= {"class mean": "class\nmean", "even": "all\nalike"}
     table = table[(table["temperature"] == 9) & table["training"].isin(kinds)]
-    datasets = _recorded(table[table["topic"] == "counterfeit"], datasets)
-    figure, axes = _panels(datasets)
-    for axis, dataset in zip(axes, datasets, strict=True):
-        rows = table[table["dataset"] == dataset]
-        if rows.empty:
-            not_yet(axis, TITLES[dataset])
-            continue
+    known = table.loc[table["topic"] == "counterfeit", "dataset"]
+    figure, panels = _panels(table[table["dataset"].isin(known)], datasets, "accuracy on the missing class [%]")
+    for axis, rows in panels:
         for side, (teacher, colour) in zip((-0.2, 0.2), COLOURS.items(), strict=True):
             of = rows[rows["teacher"] == teacher].drop_duplicates("training").set_index("training").reindex(kinds)
-            place = np.arange(len(kinds)) + side
-            axis.bar(
-                place, 100 * of["missing_biased"], 0.36, color="none", edgecolor=colour, hatch="////", linewidth=0.8
-            )
-            axis.bar(place, 100 * of["missing"], 0.36, color=colour, label=f"{teacher} teacher")
+            place, hatched = np.arange(len(kinds)) + side, {"edgecolor": colour, "hatch": "////", "linewidth": 0.8}
+            axis.bar(place, 100 * of["missing_biased"], 0.36, color="none", **hatched)
+            axis.bar(place, 100 * of["missing"], 0.36, color=colour)
         axis.set(title=_title(rows), ylim=(0, 105), xticks=range(len(kinds)))
         axis.set_xticklabels(kinds.values(), fontsize="x-small")
         axis.grid(False, axis="x")
-    axes[0].set_ylabel("accuracy on the missing class [%]")
     handles = [Patch(color=colour, label=f"{teacher} teacher") for teacher, colour in COLOURS.items()]
     handles.append(Patch(facecolor="none", edgecolor="0.3", hatch="////", label="its output bias at its best"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="x-small")
@@ -1000,11 +870,7 @@ def counterfeits(table: pd.DataFrame, datasets: list[str]) -> Figure:
 def ladder(table: pd.DataFrame, dataset: str) -> Figure:
     """What a missing class's students learn, against the teacher's size and its response's entropy and variance, at T = 9.
 
-    Parameters
-    ----------
-    table : DataFrame
-        `Study.variations`; the variations of the teacher's network and of its training's length are drawn.
-    dataset : str
+    Of `table`, `Study.variations`, those of the teacher's network and of its training's length are drawn.
     """
     topics = ("as in Tables 4-6", "network", "length")
     rows = table[(table["dataset"] == dataset) & (table["temperature"] == 9) & table["topic"].isin(topics)]
@@ -1013,30 +879,21 @@ def ladder(table: pd.DataFrame, dataset: str) -> Figure:
         for axis in axes:
             not_yet(axis, TITLES[dataset])
         return figure
-    styles = {True: ("s", "hidden dense layers"), False: ("o", "none hidden")}
+    heads = ((rows["hidden"] > 0, "s", "hidden dense layers"), (rows["hidden"] <= 0, "o", "none hidden"))
     columns = {"parameters": "teacher's parameters", "entropy": "entropy [nats]"}
     columns |= {"variance": "variance of its\nscaled similarity labels"}
     for axis, (column, label) in zip(axes, columns.items(), strict=True):
-        for has, (marker, name) in styles.items():
-            for teacher, colour in COLOURS.items():
-                of = rows[((rows["hidden"] > 0) == has) & (rows["teacher"] == teacher)]
-                axis.scatter(
-                    of[column],
-                    100 * of["missing"],
-                    marker=marker,
-                    color=colour,
-                    s=36,
-                    alpha=0.85,
-                    label=f"{teacher}, {name}" if len(of) else None,
-                )
+        for (chosen, marker, head), teacher in itertools.product(heads, TEACHERS):
+            of = rows[chosen & (rows["teacher"] == teacher)]
+            style = {"marker": marker, "color": COLOURS[teacher], "s": 36, "alpha": 0.85}
+            axis.scatter(of[column], 100 * of["missing"], label=f"{teacher}, {head}" if len(of) else None, **style)
         axis.set(xlabel=label, ylim=(-3, 103))
         if column != "entropy":
             axis.set_xscale("log")
             axis.xaxis.set_minor_formatter(NullFormatter())
     axes[0].set_ylabel("accuracy on the missing class [%]")
-    axes[0].legend(
-        title="teacher's family, dense head", fontsize="xx-small", title_fontsize="xx-small", loc="center left"
-    )
+    family = "teacher's family, dense head"
+    axes[0].legend(title=family, fontsize="xx-small", title_fontsize="xx-small", loc="center left")
     return figure
 
 
@@ -1045,34 +902,29 @@ def variations_table(rows: pd.DataFrame, caption: str, name: str, network: bool 
 
     Without `network`, the teacher's size and accuracy, which a counterfeit has not got of its own, are left out.
     """
-    percent = lambda value: "–" if pd.isna(value) else f"{100 * value:.1f}"
-    lines = [
-        [
-            *(TITLES[row.dataset] + ("" if row.profile == "paper" else f" ({row.profile})"), row.training, row.teacher),
-            *([f"{row.parameters:,}", percent(row.teacher_accuracy)] if network else []),
-            *(f"{row.entropy:.2f}", f"{1000 * row.variance:.2f}"),
-            *(f"**{percent(row.missing)}**", percent(row.missing_biased)),
-        ]
-        for row in rows.itertuples()
-    ]
-    columns = ["data", "variation", "teacher", *(["parameters", "its accuracy"] if network else [])]
-    columns += ["entropy", "variance × 1000", "missing class", "bias at its best"]
-    return Table(pd.DataFrame(lines, columns=columns), caption, name)
+    fractions = ["teacher_accuracy", "missing", "missing_biased"]
+    rows = rows.assign(**100 * rows[fractions].astype(float), variance=1000 * rows["variance"])
+    columns = {"data": lambda row: TITLES[row.dataset] + ("" if row.profile == "paper" else f" ({row.profile})")}
+    columns |= {"variation": "{training}", "teacher": "{teacher}"}
+    if network:
+        columns |= {"parameters": "{parameters:,}", "its accuracy": "{teacher_accuracy:.1f}"}
+    columns |= {"entropy": "{entropy:.2f}", "variance × 1000": "{variance:.2f}"}
+    columns |= {"missing class": "**{missing:.1f}**", "bias at its best": "{missing_biased:.1f}"}
+    return formatted(rows, columns, caption, name)
 
+
+# ---------------------------------------------------------------- the systems of section 2
 
 SYSTEM_COLOURS = {"Eq. 4": COLOURS["large"], "Eq. 4, small teacher": COLOURS["small"], "sweet spot": RETRAINED[0]}
 
 
-def related_gains(summary: pd.DataFrame, datasets: list[str]) -> Figure:
-    """What each system adds to a student's test accuracy beside hard labels, with intervals; one panel a data set.
+def _system(row: Any) -> str:
+    """The paper's own remedy stands out."""
+    return f"**{row.system}**" if row.system == "sweet spot" else row.system
 
-    Parameters
-    ----------
-    summary : DataFrame
-        `related.summary`.
-    datasets : list of str
-        The panels, in order.
-    """
+
+def related_gains(summary: pd.DataFrame, datasets: list[str]) -> Figure:
+    """What each system adds to a student's test accuracy beside hard labels, with intervals, from `related.summary`."""
     datasets = _recorded(summary, datasets) if len(summary) else datasets[:1]
     figure, axes = plt.subplots(1, len(datasets), figsize=(2.4 + 2.9 * len(datasets), 4.6), sharey=True, squeeze=False)
     for axis, dataset in zip(axes[0], datasets, strict=True):
@@ -1090,116 +942,95 @@ def related_gains(summary: pd.DataFrame, datasets: list[str]) -> Figure:
     return figure
 
 
+def by_data_set(rows: pd.DataFrame, cell: Callable[[Any], str], caption: str, name: str) -> Table:
+    """Systems by data sets."""
+    cells: dict[str, dict[str, str]] = {}
+    for row in rows.itertuples():
+        line = cells.setdefault(row.system, {"system": _system(row)})
+        line[title(row.dataset, row.profile)] = cell(row)
+    return Table(pd.DataFrame(cells.values()).fillna("–"), caption, name)
+
+
 def related_overview(summary: pd.DataFrame, systems: tuple[str, ...], caption: str, name: str) -> Table:
     """Systems by data sets: the difference to Eq. 4 in points, with its interval, and the cost over Eq. 4's."""
-    rows = []
-    for system in systems:
-        cells = {"system": f"**{system}**" if system == "sweet spot" else system}
-        for row in summary[summary["system"] == system].itertuples():
-            cells[_title(summary[summary["dataset"] == row.dataset])] = f"{_difference(row, 'over')} at {row.cost:.2f}×"
-        rows.append(cells)
-    return Table(pd.DataFrame(rows).fillna("–"), caption, name)
+    rows = summary.set_index("system").loc[list(systems)].reset_index()
+    return by_data_set(rows, lambda row: f"{points(row, 'over')} at {row.cost:.2f}×", caption, name)
 
 
-def _difference(row: object, what: str) -> str:
-    """A paired difference in percentage points, with its interval where there is one."""
-    low, high = (100 * getattr(row, f"{what}_{end}") for end in ("low", "high"))
-    return f"{100 * getattr(row, what):+.2f}" + _range(low, high, "{:+.2f}")
+def planned_table(planned: pd.DataFrame, caption: str, name: str) -> Table:
+    """Systems by data sets: multiply-adds of all training, and over those of Eq. 4 (`related.planned`)."""
+    planned = planned.assign(whole=(planned["teacher_multiply_adds"] + planned["student_multiply_adds"]) / 1e12)
+    return by_data_set(planned, lambda row: f"{row.whole:.3g} T, {row.cost:.2f}×", caption, name)
 
 
 def related_table(summary: pd.DataFrame, name: str) -> Table:
     """One data set's systems: the setting that validation chose, test accuracy, differences and entropy."""
-    rows = []
-    for row in summary.itertuples():
-        teacher = _teacher(row.training, row.teacher)[0] if row.teacher in TEACHERS else row.teacher
-        rows.append(
-            {
-                "system": f"**{row.system}**" if row.system == "sweet spot" else row.system,
-                "learns from": {"none": "labels alone", "student": "its own copy"}.get(row.teacher, teacher),
-                "T": "–" if row.system in WITHOUT_TEMPERATURE else f"{row.temperature:g}",
-                "α": f"{row.alpha:g}",
-                "rate": f"{row.learning_rate:g}",
-                "accuracy": f"{100 * row.accuracy:.2f}" + _range(100 * row.low, 100 * row.high, "{:.2f}"),
-                "over hard labels": "–" if row.system == "hard labels" else _difference(row, "gain"),
-                "over Eq. 4": "–" if row.system == "Eq. 4" else _difference(row, "over"),
-                "entropy": f"{row.entropy:.2f}",
-            }
-        )
+    others = {"none": "labels alone", "student": "its own copy"}
+    source = lambda row: _teacher(row.training, row.teacher)[0] if row.teacher in TEACHERS else row.teacher
+    columns = {
+        "system": _system,
+        "learns from": lambda row: others.get(row.teacher) or source(row),
+        "T": lambda row: "–" if row.system in WITHOUT_TEMPERATURE else f"{row.temperature:g}",
+        "α": "{alpha:g}",
+        "rate": "{learning_rate:g}",
+        "accuracy": lambda row: points(row, "accuracy", "{:.2f}"),
+        "over hard labels": lambda row: "–" if row.system == "hard labels" else points(row, "gain"),
+        "over Eq. 4": lambda row: "–" if row.system == "Eq. 4" else points(row, "over"),
+        "entropy": "{entropy:.2f}",
+    }
     seeds = int(summary["seeds"].max())
     caption = (
         f"{_title(summary)}: test accuracy in percent of the setting that validation chose of "
         f"{summary['trials'].max()}, and paired differences in points ({seeds} seed{'s' * (seeds > 1)}"
         f"{', 95 % intervals' * (seeds > 2)}); mean entropy at T = 9 of the response in nats"
     )
-    return Table(pd.DataFrame(rows), caption, name)
-
-
-def _range(low: float, high: float, form: str) -> str:
-    return "" if pd.isna(low) else f" [{form.format(low)}, {form.format(high)}]"
+    return formatted(summary, columns, caption, name)
 
 
 def cost_table(summary: pd.DataFrame, name: str) -> Table:
     """One data set's systems: what the teacher's side and the student's cost in training, and the tuning in all."""
-    rows = []
-    for row in summary.itertuples():
-        cells = {"system": row.system, "deployed": f"{row.parameters:,.0f}"}
-        for side in ("teacher", "student"):
-            of = lambda what, row=row, side=side: getattr(row, f"{side}_{what}")
-            cells[f"{side}: images"] = f"{of('passes') / 1e3:,.0f} k"
-            cells[f"{side}: multiply-adds"] = f"{of('multiply_adds') / 1e12:.3g} T"
-            cells[f"{side}: seconds"] = f"{of('seconds'):,.1f}"
-        cells["of Eq. 4"] = f"{row.cost:.2f}"
-        rows.append(cells | {"with tuning: images": f"{row.tuning_passes / 1e3:,.0f} k"})
+    passes = ["teacher_passes", "student_passes", "tuning_passes"]
+    whole = ["teacher_multiply_adds", "student_multiply_adds"]
+    rows = summary.assign(**summary[passes] / 1e3, **summary[whole] / 1e12)
+    columns = {"system": "{system}", "deployed": "{parameters:,.0f}"}
+    for side in ("teacher", "student"):
+        columns[f"{side}: images"] = f"{{{side}_passes:,.0f}} k"
+        columns[f"{side}: multiply-adds"] = f"{{{side}_multiply_adds:.3g}} T"
+        columns[f"{side}: seconds"] = f"{{{side}_seconds:,.1f}}"
+    columns |= {"of Eq. 4": "{cost:.2f}", "with tuning: images": "{tuning_passes:,.0f} k"}
     caption = (
         f"{_title(summary)}: training cost of one deployed student: parameters; images seen, multiply-adds (backward "
         "passes included) and seconds, on the teacher's side and the student's; all multiply-adds over those of Eq. 4; "
         "images seen by all trials together"
     )
-    return Table(pd.DataFrame(rows), caption, name)
+    return formatted(rows, columns, caption, name)
 
 
 def systems_table(table: pd.DataFrame, systems: dict[str, str], caption: str, name: str) -> Table:
     """What each compared system is (`related.SYSTEMS`), and the values that were tried, from records "related"."""
     rows = []
     for system, what in systems.items():
-        tried = table[table["system"] == system]
         tuned = []
         for column, symbol in (("temperature", "T"), ("alpha", "α"), ("learning_rate", "rate")):
-            values = sorted(tried[column].unique())
+            values = sorted(table.loc[table["system"] == system, column].unique())
             if len(values) > 1:
                 tuned.append(f"{symbol} {', '.join(f'{v:g}' for v in values)}")
         rows.append({"system": system, "a student learns": what, "tried": "; ".join(tuned)})
     return Table(pd.DataFrame(rows), caption, name)
 
 
-def planned_table(planned: pd.DataFrame, caption: str, name: str) -> Table:
-    """Systems by data sets: multiply-adds of all training, and over those of Eq. 4 (`related.planned`)."""
-    rows = []
-    for system, of in planned.groupby("system", sort=False):
-        cells = {"system": f"**{system}**" if system == "sweet spot" else system}
-        for row in of.itertuples():
-            whole = (row.teacher_multiply_adds + row.student_multiply_adds) / 1e12
-            cells[_title(of[of["dataset"] == row.dataset])] = f"{whole:.3g} T, {row.cost:.2f}×"
-        rows.append(cells)
-    return Table(pd.DataFrame(rows), caption, name)
-
-
 def tutorial_table(compared: pd.DataFrame, caption: str, name: str) -> Table:
     """PyTorch's tutorial beside ours (`tutorial.compared`), in percent and points."""
-    rows = []
-    for row in compared.itertuples():
-        form = "{:+.2f}" if row.network == "gain" else "{:.2f}"
-        rows.append(
-            {
-                "network": "distilled less student" if row.network == "gain" else row.network,
-                "parameters": f"{row.parameters:,.0f}" if row.parameters else "",
-                "tutorial, one seed": "–" if pd.isna(row.published) else form.format(row.published),
-                "ours": form.format(row.estimate) + _range(row.low, row.high, form),
-                "ours, single seeds": f"{form} to {form}".format(row.lowest, row.highest),
-                "seeds": row.seeds,
-            }
-        )
-    return Table(pd.DataFrame(rows), caption, name)
+    form = lambda row: "{:+.2f}" if row.network == "gain" else "{:.2f}"
+    columns = {
+        "network": lambda row: "distilled less student" if row.network == "gain" else row.network,
+        "parameters": lambda row: f"{row.parameters:,.0f}" if row.parameters else "",
+        "tutorial, one seed": lambda row: "–" if pd.isna(row.published) else form(row).format(row.published),
+        "ours": lambda row: ranged(row.estimate, row.low, row.high, form(row)),
+        "ours, single seeds": lambda row: f"{form(row)} to {form(row)}".format(row.lowest, row.highest),
+        "seeds": lambda row: row.seeds,
+    }
+    return formatted(compared, columns, caption, name)
 
 
 # ---------------------------------------------------------------- how fast
@@ -1210,43 +1041,26 @@ def speed_table(rows: pd.DataFrame, caption: str, name: str) -> Table:
 
     What is to be reached and was not measured follows.
     """
+    limit = lambda bar, memory: "–" if pd.isna(bar) else f"≤ {bar:g} GiB" if memory else f"{bar:g}"
     lines = []
     for row in rows.itertuples():
-        reached = row.gib if not pd.isna(row.gib) else row.share if pd.isna(row.ratio) else row.ratio
-        good = (
-            ""
-            if pd.isna(row.bar)
-            else "yes"
-            if (reached <= row.bar if reached is row.gib else reached >= row.bar)
-            else "no"
-        )
-        peer = " (the other one is faster)" if row.ratio < 1 and row.comparison != "growth" else ""
-        measured = (
-            f"{row.gib:.2f} GiB"
-            if not pd.isna(row.gib)
-            else f"{100 * row.share:.1f} % of the matrix rate"
-            if pd.isna(row.ratio)
-            else f"{row.ratio:.1f} times [{row.ratio_low:.1f}, {row.ratio_high:.1f}]{peer}"
-        )
-        bar = "–" if pd.isna(row.bar) else f"≤ {row.bar:g} GiB" if not pd.isna(row.gib) else f"{row.bar:g}"
-        lines.append(
-            [
-                row.machine,
-                TITLES.get(row.dataset, row.dataset),
-                row.comparison,
-                row.members,
-                row.batch_size,
-                f"**{measured}**",
-                bar,
-                good,
-                row.note,
-            ]
-        )
+        memory = not pd.isna(row.gib)
+        if memory:
+            measured, good = f"{row.gib:.2f} GiB", row.gib <= row.bar
+        elif pd.isna(row.ratio):
+            measured, good = f"{100 * row.share:.1f} % of the matrix rate", row.share >= row.bar
+        else:
+            measured = ranged(row.ratio, row.ratio_low, row.ratio_high, "{:.1f}", " times")
+            measured += " (the other one is faster)" if row.ratio < 1 and row.comparison != "growth" else ""
+            good = row.ratio >= row.bar
+        line = [row.machine, TITLES.get(row.dataset, row.dataset), row.comparison, row.members, row.batch_size]
+        reached = "" if pd.isna(row.bar) else "yes" if good else "no"
+        lines.append([*line, f"**{measured}**", limit(row.bar, memory), reached, row.note])
     kinds = rows["machine"].map(lambda machine: "CPU" if machine.endswith("CPU") else "GPU")
     known = set(zip(kinds, rows["dataset"], rows["comparison"], strict=True))
     for (kind, dataset, comparison), bar in BARS.items():
         if (kind, dataset, comparison) not in known:
-            to_reach = f"≤ {bar:g} GiB" if comparison == "memory" else f"{bar:g}"
+            to_reach = limit(bar, comparison == "memory")
             lines.append([kind, TITLES[dataset], comparison, "", "", "not measured yet", to_reach, "", "`make bench`"])
     columns = ["machine", "data", "against", "members", "batch", "measured", "to reach", "reached", "how"]
     return Table(pd.DataFrame(lines, columns=columns), caption, name)

@@ -181,6 +181,12 @@ def canonical(protocol: Protocol) -> str:
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
+def parse(text: str) -> TeacherProtocol | StudentProtocol:
+    """The protocol of a teacher or student whose `canonical` is this text."""
+    fields = json.loads(text)
+    return {"TeacherProtocol": TeacherProtocol, "StudentProtocol": StudentProtocol}[fields.pop("kind")](**fields)
+
+
 def key(protocol: Protocol) -> str:
     """The run's key: the first 16 hexadecimal digits of the canonical JSON's SHA-256."""
     return hashlib.sha256(canonical(protocol).encode()).hexdigest()[:16]

@@ -199,6 +199,12 @@ def seal(results: str | Path = "") -> None:
             _change(name, folder, lambda name=name, path=path: _parse(name, path, dtype=str, keep_default_na=False)[0])
 
 
+def with_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the batch size (at full scale) and epochs of each row's training, "4096x50", as two columns."""
+    cells = table["training"].astype(str).str.extract(r"^(\d+)x(\d+)$").astype(float).astype("Int64")
+    return table.assign(batch=cells[0], epoch=cells[1])
+
+
 def add(name: str, rows: list[dict], results: str | Path = "") -> None:
     """Add rows to a table. A row whose identity is there already takes the old one's place."""
     check_name("table of records", name, IDENTITY)

@@ -8,7 +8,6 @@ pre-trained copy or a teacher's training costs is counted (`costs`), not tuned.
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -31,8 +30,8 @@ from kdutils.protocols import (
     StudentProtocol,
     TeacherProtocol,
     Training,
-    canonical,
     key,
+    parse,
 )
 from kdutils.response import entropy
 from kdutils.running import load_student, response_of
@@ -44,14 +43,13 @@ HARD_RATES = (1e-3, 1.4e-3, 2e-3, 3e-3)  # hard labels have nothing else to tune
 
 def _settings(**values: object) -> list[dict]:
     """All combinations of the values given, a tuple for several, with each learning rate."""
-    lists = [v if isinstance(v, tuple) else (v,) for v in (values | {"learning_rate": RATES}).values()]
-    return [dict(zip([*values, "learning_rate"], each, strict=True)) for each in itertools.product(*lists)]
+    values |= {"learning_rate": RATES}
+    lists = [v if isinstance(v, tuple) else (v,) for v in values.values()]
+    return [dict(zip(values, each, strict=True)) for each in itertools.product(*lists)]
 
 
 # Two settings of its own for each system, beside the two learning rates.
-SOFT = _settings(
-    temperature=(3.0, TABLE_TEMPERATURE), alpha=ALPHA_KD
-)  # of Eq. 4 as the paper has it, and what is like it
+SOFT = _settings(temperature=(3.0, TABLE_TEMPERATURE), alpha=ALPHA_KD)  # of Eq. 4 as in the paper, and what is like it
 SCALED = _settings(temperature=(3.0, TABLE_TEMPERATURE), alpha=ALPHA_KD, scale_by_t2=True)
 SMOOTHING = _settings(temperature=1.0, alpha=(0.1, ALPHA_LS))  # 0.1: Szegedy et al. (2016)
 MATCHING = _settings(temperature=1.0, alpha=(0.5, 1.0), loss="logits")  # without hard labels, as in 2006, and with them
@@ -100,11 +98,13 @@ def runs(study: Study, dataset: str, seed: int) -> list[StudentRun]:
     """Every student of the comparison for one data set and seed, teachers' before those they teach."""
     small, large = (next(t for t in study.runs_of(dataset, seed, "teachers") if t.teacher == name) for name in TEACHERS)
     chain = CHAIN[dataset]
-    hard = hard_labels(study, dataset, seed)
+    hard = distilled(study, "hard labels", TeacherRun(dataset, "none", "none", seed), HARD)
+    # Szegedy et al. (2016), Müller et al. (2019): distillation from a uniform teacher at T = 1 (section 3.2).
+    uniform = TeacherRun(dataset, UNIFORM, "label smoothing", seed)
     matching = distilled(study, "logit matching", large, MATCHING)
     return [
         *hard,
-        *label_smoothing(study, dataset, seed),
+        *distilled(study, "label smoothing", uniform, SMOOTHING),
         *matching,
         *distilled(study, "Eq. 4", large, SOFT),
         *distilled(study, "Eq. 4 with T²", large, SCALED),
@@ -124,27 +124,13 @@ def distilled(
     study: Study, system: str, teacher: TeacherRun, settings: list[dict], **shared: object
 ) -> list[StudentRun]:
     """One student a setting, from one teacher: response-based distillation in all its forms."""
-    return [
-        StudentRun(teacher, study.student(teacher, **setting | shared), "related", system=system)
-        for setting in settings
-    ]
-
-
-def hard_labels(study: Study, dataset: str, seed: int) -> list[StudentRun]:
-    """Students that have no teacher."""
-    return distilled(study, "hard labels", TeacherRun(dataset, "none", "none", seed, None, 0), HARD)
-
-
-def label_smoothing(study: Study, dataset: str, seed: int) -> list[StudentRun]:
-    """Szegedy et al. (2016), Müller et al. (2019): distillation from a uniform teacher at T = 1 (section 3.2)."""
-    uniform = TeacherRun(dataset, UNIFORM, "label smoothing", seed, None, 0)
-    return distilled(study, "label smoothing", uniform, SMOOTHING)
+    students = [study.student(teacher, **setting | shared) for setting in settings]
+    return [StudentRun(teacher, student, "related", system=system) for student in students]
 
 
 def virtual_teacher(study: Study, dataset: str, seed: int) -> list[StudentRun]:
     """Yuan et al. (2020), second form: Eq. 4 from a teacher that is designed, not trained."""
-    designed = TeacherRun(dataset, VIRTUAL, VIRTUAL, seed, None, 0)
-    return distilled(study, "virtual teacher", designed, DESIGNED)
+    return distilled(study, "virtual teacher", TeacherRun(dataset, VIRTUAL, VIRTUAL, seed), DESIGNED)
 
 
 def self_training(study: Study, copy: StudentRun) -> list[StudentRun]:
@@ -266,11 +252,12 @@ def costs(students: Iterable[str], runs: pd.DataFrame) -> pd.DataFrame:
         training, a backward pass counted as two forward ones; `*_seconds`: wall-clock, a student's its share of its
         fleet; `parameters` of what is deployed; `lineage`: passes of each network that was trained, by key.
     """
-    made = {}
-    for row in runs[runs["kind"].isin(["teacher", "student"])].itertuples():
-        fields = json.loads(row.protocol)
-        kind = {"TeacherProtocol": TeacherProtocol, "StudentProtocol": StudentProtocol}[fields.pop("kind")]
-        made[row.run] = (kind(**fields), row.seconds / row.epochs)
+    networks = runs[runs["kind"].isin(["teacher", "student"])].itertuples()
+    return _costs(students, {row.run: (parse(row.protocol), row.seconds / row.epochs) for row in networks})
+
+
+def _costs(students: Iterable[str], made: dict[str, tuple[Protocol, float]]) -> pd.DataFrame:
+    """See `costs`; from each network's protocol and seconds an epoch, by key."""
     rows = {}
     for run in students:
         own, others = _lineage(run, {name: protocol for name, (protocol, _) in made.items()})
@@ -311,8 +298,8 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
     `table` is `Study.related()`. The last epoch's accuracy counts; of equal settings the first in the records.
     """
     best = []
-    named = {pair: of for pair, of in table.groupby(["dataset", "system"])}
-    pairs = [(dataset, system) for dataset in table["dataset"].unique() for system in SYSTEMS]
+    named = dict(iter(table.groupby(["dataset", "system"])))
+    pairs = itertools.product(table["dataset"].unique(), SYSTEMS)
     for of in (named[pair] for pair in pairs if pair in named):
         settings = of.groupby(SETTING, sort=False)
         whole = settings["seed"].transform("nunique") == of["seed"].nunique()
@@ -325,10 +312,10 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
 def summary(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """A row for each data set and system: its chosen setting, test accuracy with interval, entropy and costs.
 
-    Means over seeds; `low` and `high` are the 95 % t interval over seeds (NaN below three). `gain` is the paired
-    difference to hard labels and `over` that to Eq. 4 from the large teacher as usually trained, each with its
-    interval; `cost` is all multiply-adds over those of that Eq. 4. `tuning_passes` counts all training of all trials,
-    each network once.
+    Means over seeds, with the ends of their 95 % t interval over seeds in `*_low` and `*_high` (NaN below three):
+    `accuracy`; `gain`, the paired difference to hard labels; `over`, that to Eq. 4 from the large teacher as usually
+    trained. `cost` is all multiply-adds over those of that Eq. 4. `tuning_passes` counts all training of all trials, each
+    network once.
     """
     best = chosen(table)
     cost = costs(table["run"], runs)
@@ -337,10 +324,10 @@ def summary(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     for (dataset, system), of in best.groupby(["dataset", "system"], sort=False):
         accuracy = accuracies[dataset, system]
         row = {"profile": of.iloc[0]["profile"], "dataset": dataset, "system": system, **of.iloc[0][SETTING]}
-        row |= {"seeds": len(of)} | _interval("", accuracy, "accuracy")
+        row |= {"seeds": len(of)} | _interval("accuracy", accuracy)
         for name, other in (("gain", "hard labels"), ("over", "Eq. 4")):
             less = accuracies.get((dataset, other), pd.Series(dtype=float))
-            row |= _interval(f"{name}_", (accuracy - less).dropna(), name)
+            row |= _interval(name, (accuracy - less).dropna())
         row |= {"entropy": of["entropy"].mean(), **cost.loc[of["run"]].drop(columns="lineage").mean()}
         trials = table[(table["dataset"] == dataset) & (table["system"] == system)]
         row |= {"trials": trials.groupby(SETTING).ngroups}
@@ -352,29 +339,15 @@ def summary(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 def planned(study: Study) -> pd.DataFrame:
     """Costs of one student of each system, as `summary` has them but for seconds, from protocols alone: nothing is run."""
-    rows = []
+    parts = []
     for dataset in study.datasets:
-        runs = [r for r in study.runs_of(dataset, 0, "related") if r.system != HELPER]
-        networks = [
-            ((key(p), epochs), p)
-            for r in study.runs_of(dataset, 0, "related")
-            for (_, epochs), p in r.sources.items()
-            if p
-        ]
-        networks += [((key(r.protocol), r.protocol.epochs), r.protocol) for r in runs]
-        made = pd.DataFrame(
-            [
-                {"run": run, "epochs": epochs, "protocol": canonical(protocol), "seconds": float("nan")}
-                | {"kind": "teacher" if isinstance(protocol, TeacherProtocol) else "student"}
-                for (run, epochs), protocol in dict(networks).items()
-            ]
-        )
-        cost = costs((key(r.protocol) for r in runs), made)
-        for system in SYSTEMS:
-            first = next(r for r in runs if r.system == system)
-            one = cost.loc[key(first.protocol)].drop(["lineage", "teacher_seconds", "student_seconds"])
-            rows.append({"profile": study.profile, "dataset": dataset, "system": system, **one})
-    return _relative(pd.DataFrame(rows))
+        every = study.runs_of(dataset, 0, "related")
+        networks = [p for r in every for p in (r.protocol, *r.sources.values()) if p]
+        first = {r.system: key(r.protocol) for r in reversed(every)}
+        cost = _costs([first[system] for system in SYSTEMS], {key(p): (p, float("nan")) for p in networks})
+        cost = cost.drop(columns=["lineage", "teacher_seconds", "student_seconds"])
+        parts.append(cost.assign(profile=study.profile, dataset=dataset, system=list(SYSTEMS)))
+    return _relative(pd.concat(parts, ignore_index=True))
 
 
 def _relative(found: pd.DataFrame) -> pd.DataFrame:
@@ -384,9 +357,9 @@ def _relative(found: pd.DataFrame) -> pd.DataFrame:
     return found.assign(cost=whole / found["dataset"].map(plain))
 
 
-def _interval(prefix: str, values: pd.Series, name: str) -> dict:
+def _interval(name: str, values: pd.Series) -> dict[str, float]:
     found = interval(values) if len(values) else Interval(float("nan"), float("nan"), float("nan"), 0)
-    return {name: found.estimate, f"{prefix}low": found.low, f"{prefix}high": found.high}
+    return {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def findings(found: pd.DataFrame) -> list[str]:
@@ -405,9 +378,8 @@ def findings(found: pd.DataFrame) -> list[str]:
             ahead, behind = rows.index[rows[f"{what}_low"] > 0], rows.index[rows[f"{what}_high"] < 0]
             parts.append(f"ahead of {other}: {', '.join(ahead) or 'none'}; behind it: {', '.join(behind) or 'none'}")
         chance = 0.05 * (len(rows) - 1)
-        cost = ", ".join(
-            f"{system} {rows.loc[system, 'cost']:.2f}" for system in ARGUED if rows.loc[system, "cost"] > 1
-        )
+        dearer = rows.loc[list(ARGUED), "cost"]
+        cost = ", ".join(f"{system} {value:.2f}" for system, value in dearer[dearer > 1].items())
         texts.append(
             f"**{dataset}**, {rows['seeds'].max()} seeds. Beyond the noise, {'. And '.join(parts)}. (Of {len(rows) - 1} "
             f"comparisons with no difference behind them, {chance:.1f} would look so by chance.) Multiply-adds of all "

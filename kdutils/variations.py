@@ -119,7 +119,7 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
     measures = {"accuracy": "teacher_accuracy", "column_normalised": "variance"}
     measured = at_test.groupby(keys)[["entropy", "confidence", *measures]].mean().rename(columns=measures)
     # Where students alone are changed, the teacher is the equally trained one.
-    equal = measured.xs("equal", level="training")
+    equal = measured[measured.index.get_level_values("training") == "equal"].droplevel("training")
     rows = []
     for where, row in found.iterrows():
         profile, dataset, training, teacher, temperature = where

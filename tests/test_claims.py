@@ -25,24 +25,17 @@ from kdutils.claims import (
 )
 
 TEMPERATURES = (3.0, 9.0, 20.0, 40.0)
+WHERE = {"profile": "paper", "dataset": "mnist", "training": "equal"}  # if a row does not say otherwise
 
 
 def missing_class(small, large, seeds=1, **changes) -> pd.DataFrame:
     """Records of `missing_class`: accuracies in percent, numbers or functions of (seed, class, temperature)."""
     value = lambda v, *at: (v(*at) if callable(v) else v) / 100
     rows = [
-        {
-            "profile": "paper",
-            "dataset": "mnist",
-            "training": "equal",
-            "teacher": teacher,
-            "seed": seed,
-            "missing_class": c,
-            "temperature": t,
-            "run": f"{teacher}{seed}{c}{t}",
-            "accuracy_missing": value(accuracy, seed, c, t),
-            **changes,
-        }
+        WHERE
+        | {"teacher": teacher, "seed": seed, "missing_class": c, "temperature": t}
+        | {"run": f"{teacher}{seed}{c}{t}", "accuracy_missing": value(accuracy, seed, c, t)}
+        | changes
         for teacher, accuracy in (("small", small), ("large", large))
         for seed in range(seeds)
         for c in range(10)
@@ -54,17 +47,9 @@ def missing_class(small, large, seeds=1, **changes) -> pd.DataFrame:
 def response(small, large, seeds=1, split="test", **changes) -> pd.DataFrame:
     """Records of `response`: entropies in nats, functions of (seed, temperature)."""
     rows = [
-        {
-            "profile": "paper",
-            "dataset": "mnist",
-            "training": "equal",
-            "teacher": teacher,
-            "seed": seed,
-            "split": split,
-            "temperature": t,
-            "entropy": entropy(seed, t),
-            **changes,
-        }
+        WHERE
+        | {"teacher": teacher, "seed": seed, "split": split, "temperature": t, "entropy": entropy(seed, t)}
+        | changes
         for teacher, entropy in (("small", small), ("large", large))
         for seed in range(seeds)
         for t in TEMPERATURES
@@ -237,17 +222,9 @@ def test_the_text_of_a_claim_states_its_thresholds():
 def few_examples(curves: dict, seeds: int = 1, dataset: str = "mnist") -> pd.DataFrame:
     """Records of `few_examples`: from (training, teacher) to highest validation accuracies by examples a class."""
     rows = [
-        {
-            "profile": "paper",
-            "dataset": dataset,
-            "training": training,
-            "teacher": teacher,
-            "seed": seed,
-            "selection": selection,
-            "examples": n,
-            "validation_best": accuracy,
-            "validation_last": accuracy,
-        }
+        WHERE
+        | {"dataset": dataset, "training": training, "teacher": teacher, "seed": seed, "selection": selection}
+        | {"examples": n, "validation_best": accuracy, "validation_last": accuracy}
         for (training, teacher), curve in curves.items()
         for seed in range(seeds)
         for selection in ("highest", "random")
@@ -327,16 +304,9 @@ def test_retrained_examples_compares_the_large_teacher_with_itself():
 
 def sweep(entropy) -> pd.DataFrame:
     rows = [
-        {
-            "profile": "paper",
-            "dataset": "mnist",
-            "training": f"{size}x{epochs}",
-            "teacher": "large",
-            "seed": 0,
-            "split": "test",
-            "temperature": 9.0,
-            "entropy": entropy(size, epochs),
-        }
+        WHERE
+        | {"training": f"{size}x{epochs}", "teacher": "large", "seed": 0, "split": "test", "temperature": 9.0}
+        | {"entropy": entropy(size, epochs)}
         for size in (256, 1024, 4096, 8192)
         for epochs in (1, 10, 50)
     ]
@@ -465,18 +435,9 @@ def curves(gaps: dict, seeds: int = 1) -> pd.DataFrame:
     Ahead at the first half of the measurements only, by twice as much: both end alike.
     """
     rows = [
-        {
-            "profile": "paper",
-            "dataset": "mnist",
-            "training": "equal",
-            "teacher": teacher,
-            "seed": seed,
-            "selection": selection,
-            "examples": n,
-            "step": step,
-            "loss": 1.0,
-            "validation": 0.5 + step / 100 + (teacher == "small") * (step <= 5) * 2 * value(gap, seed) / 100,
-        }
+        WHERE
+        | {"teacher": teacher, "seed": seed, "selection": selection, "examples": n, "step": step, "loss": 1.0}
+        | {"validation": 0.5 + step / 100 + (teacher == "small") * (step <= 5) * 2 * value(gap, seed) / 100}
         for teacher in ("small", "large")
         for seed in range(seeds)
         for selection in ("highest", "random")
@@ -519,17 +480,10 @@ def test_faster_needs_both_teachers():
 def variances(ratios: dict, seeds: int = 1, **changes) -> pd.DataFrame:
     """Records of `response` in which the large teacher's variances are these times the small one's."""
     rows = [
-        {
-            "profile": "paper",
-            "dataset": "mnist",
-            "training": "equal",
-            "teacher": teacher,
-            "seed": seed,
-            "split": "test",
-            "temperature": 9.0,
-            **{n: 0.01 * (1 + seed) * (value(ratios[n], seed) if teacher == "large" else 1) for n in VARIANCES},
-            **changes,
-        }
+        WHERE
+        | {"teacher": teacher, "seed": seed, "split": "test", "temperature": 9.0}
+        | {n: 0.01 * (1 + seed) * (value(ratios[n], seed) if teacher == "large" else 1) for n in VARIANCES}
+        | changes
         for teacher in ("small", "large")
         for seed in range(seeds)
     ]
@@ -610,17 +564,11 @@ def variations(accuracies: dict, seeds: int = 1, temperature: float = 9.0) -> pd
     Of a student that lacks a class this is the accuracy on it, of one that does not the accuracy on all.
     """
     rows = [
-        {
-            "profile": "paper",
-            "dataset": "mnist",
-            "training": training,
-            "teacher": teacher,
-            "seed": seed,
-            "missing_class": c,
-            "temperature": 1.0 if training == "none" else temperature,
-            "accuracy_missing": (value(accuracy, seed) + c - 4.5) / 100 if lacking else math.nan,
-            "accuracy": 0.2 if lacking else value(accuracy, seed) / 100,
-        }
+        WHERE
+        | {"training": training, "teacher": teacher, "seed": seed, "missing_class": c}
+        | {"temperature": 1.0 if training == "none" else temperature}
+        | {"accuracy_missing": (value(accuracy, seed) + c - 4.5) / 100 if lacking else math.nan}
+        | {"accuracy": 0.2 if lacking else value(accuracy, seed) / 100}
         for (training, teacher, lacking), accuracy in accuracies.items()
         for seed in range(seeds)
         for c in (range(10) if lacking else [math.nan])

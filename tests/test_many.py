@@ -153,7 +153,7 @@ def test_a_plain_pool_s_killed_worker_costs_its_run_and_the_next_command_goes_on
     monkeypatch.setattr(Study, "_record_students", record_and_kill)
     with (
         ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
-        pytest.raises(UserError, match="a worker was killed.*run again to go on"),
+        pytest.raises(UserError, match="a worker was killed.*the same command goes on"),
     ):
         study(tmp_path / "out", pool).ensure("missing_class")
     assert read(tmp_path / "out") == before[0] and len(records.load("missing_class", tmp_path / "out")) == 40

@@ -306,3 +306,7 @@ def test_responses_of_varied_teachers_are_recorded_and_counterfeits_as_they_are(
         assert (even["run"] == own["run"]).all()
     assert at("no dropout", "large")["run"].iloc[0] != at("equal", "large")["run"].iloc[0]
     assert set(at("relu", "small")["epochs"]) == {2}
+
+
+def test_of_nothing_recorded_there_is_nothing_to_summarise(tmp_path):
+    assert Study("smoke", ["digits"], results=tmp_path).variations().empty
