@@ -308,7 +308,8 @@ def test_workers_must_agree_on_what_auto_is(cache, tmp_path):
 
 
 def test_a_run_is_recorded_with_the_hardware_that_made_it(cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(many.records, "device_name", lambda device: f"elsewhere, {threading.get_ident()}")
+    name = lambda device: device if isinstance(device, str) else f"elsewhere, {threading.get_ident()}"
+    monkeypatch.setattr(many.records, "device_name", name)
     with ThreadPoolExecutor(1) as pool:
         study(tmp_path, pool).ensure("missing_class")
         worker = pool.submit(threading.get_ident).result()
