@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import sys
 from pathlib import Path
+from typing import Any, NoReturn
 
 from kdutils import records, sweetspot
 from kdutils.data import SPLITS, data_hash, load_dataset
@@ -24,7 +25,8 @@ from kdutils.training import resolve_device, stratified
 class Parser(argparse.ArgumentParser):
     """argparse, with its mistakes reported in one line like all others."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print with the usage."""
         raise UserError(f"{message}; see: {self.prog} --help")
 
 
@@ -114,7 +116,7 @@ def search(options: argparse.Namespace) -> None:
         halving=not options.no_halving,
         scale_by_t2=options.scale_by_t2,
     )
-    asked = {
+    asked: dict[str, Any] = {
         "batch_sizes": tuple(options.batch_sizes or map(shrunk, PROFILES["paper"].sweep[dataset])),
         "max_epochs": options.max_epochs,
         "temperature": options.temperature,
@@ -122,8 +124,8 @@ def search(options: argparse.Namespace) -> None:
         "budget": options.budget,
         "seed": options.seed,
     }
-    factories = [functools.partial(create_model, dataset, role) for role in (options.teacher, options.student)]
-    found = sweetspot.search(*factories, sets, **asked, device=options.device, settings=settings)
+    teacher, student = (functools.partial(create_model, dataset, role) for role in (options.teacher, options.student))
+    found = sweetspot.search(teacher, student, sets, **asked, device=options.device, settings=settings)
     # What took long is written before anything is said: a closed pipe must not lose it.
     if options.csv:
         found.table.to_csv(options.csv, index=False)

@@ -11,6 +11,15 @@ class UserError(ValueError):
 def check_name(kind: str, name: object, allowed: Iterable[str]) -> str:
     """Return `name` if it is one of `allowed`.
 
+    Parameters
+    ----------
+    kind : str
+        What it names, as the message calls it.
+    name : object
+        What the user gave.
+    allowed : iterable of str
+        The valid names.
+
     Raises
     ------
     UserError

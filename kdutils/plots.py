@@ -424,7 +424,7 @@ def sweet_spot_map(cells: pd.DataFrame, title: str = "") -> Figure:
         `kdutils.sweetspot.SweetSpot.cells`, or records "sweetspot" of one search. Epochs across, batch sizes up, both in
         equal steps; a field is blank where a batch size was stopped. Lines are the response's mean entropy in nats. The
         star is the recommended cell, rings are those within noise of it, dots all others that were distilled in full. Left
-    are full distillations where all cells have one, else probes; the two lines on the scale are the controls.
+        are full distillations where all cells have one, else probes; the two lines on the scale are the controls.
     title : str
         Above both panels.
     """

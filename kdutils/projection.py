@@ -6,7 +6,7 @@ from torch import Tensor
 from kdutils.errors import UserError
 
 
-def penultimate_projection(features: Tensor, weight: Tensor, bias: Tensor, classes: tuple[int, int, int]) -> Tensor:
+def penultimate_projection(features: Tensor, weight: Tensor, bias: Tensor, classes: tuple[int, ...]) -> Tensor:
     """Project penultimate activations on the plane through three classes' templates.
 
     A template is a row of the last layer's weight with its bias appended; an activation gets a 1 appended, so that
@@ -41,7 +41,7 @@ def penultimate_projection(features: Tensor, weight: Tensor, bias: Tensor, class
     return activations @ (q * r.diagonal().sign())
 
 
-def projection_from_logits(logits: Tensor, gram: Tensor, classes: tuple[int, int, int]) -> Tensor:
+def projection_from_logits(logits: Tensor, gram: Tensor, classes: tuple[int, ...]) -> Tensor:
     """The same coordinates, without the activations: from logits and the templates' Gram matrix.
 
     With D = [t1 - t0, t2 - t0] = QR and activations a, the coordinates are a·Q = (a·D)·R⁻¹. Here a·D are differences
@@ -114,11 +114,11 @@ def scatter(points: Tensor, labels: Tensor) -> dict[str, float]:
     return {"within": within, "between": between, "ratio": within / between}
 
 
-def _check_classes(classes: tuple[int, int, int], num_classes: int) -> list[int]:
-    classes = [int(c) for c in classes]
-    if len(set(classes)) != 3 or len(classes) != 3 or not all(0 <= c < num_classes for c in classes):
-        raise UserError(f"a plane needs three different classes in 0..{num_classes - 1}; got {classes}")
-    return classes
+def _check_classes(classes: tuple[int, ...], num_classes: int) -> list[int]:
+    found = [int(c) for c in classes]
+    if len(set(found)) != 3 or len(found) != 3 or not all(0 <= c < num_classes for c in found):
+        raise UserError(f"a plane needs three different classes in 0..{num_classes - 1}; got {found}")
+    return found
 
 
 def _check_plane(r: Tensor, tolerance: float) -> None:

@@ -25,9 +25,13 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kdutils.data import data_hash
 from kdutils.response import COUNTERFEITS
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 SCHEMA = 1
 TEMPERATURES = (3.0, 6.0, 9.0, 12.0, 15.0, 20.0)  # Tables 4-6
@@ -122,7 +126,7 @@ class TutorialProtocol:
 # What runs implied before a field was added. A field at this value is left out of the canonical protocol, so that the
 # keys of older runs stay what they are. These values never change, whatever a field's default becomes.
 # (A teacher's `variant` is older than this rule, and stays.)
-IMPLIED = {
+IMPLIED: dict[type, dict[str, object]] = {
     TeacherProtocol: {"eval_size": None},
     StudentProtocol: {
         **dict.fromkeys(("eval_size", "examples", "selection", "steps", "counterfeit", "loss")),
@@ -134,7 +138,7 @@ IMPLIED = {
 Protocol = TeacherProtocol | StudentProtocol | TutorialProtocol
 
 
-def canonical(protocol: Protocol) -> str:
+def canonical(protocol: "DataclassInstance") -> str:
     """The protocol as canonical JSON: its kind and every field but those at their `IMPLIED` value, sorted."""
     fields = {"kind": type(protocol).__name__, **dataclasses.asdict(protocol)}
     implied = IMPLIED.get(type(protocol), {})
@@ -142,7 +146,7 @@ def canonical(protocol: Protocol) -> str:
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
-def key(protocol: Protocol) -> str:
+def key(protocol: "DataclassInstance") -> str:
     """The run's key: the first 16 hexadecimal digits of the canonical JSON's SHA-256."""
     return hashlib.sha256(canonical(protocol).encode()).hexdigest()[:16]
 

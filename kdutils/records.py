@@ -13,8 +13,9 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -23,7 +24,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from kdutils.errors import UserError, check_name
-from kdutils.protocols import Protocol, canonical, key
+from kdutils.protocols import canonical, key
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -201,7 +205,9 @@ def _replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def add_runs(made: list[tuple[Protocol, int, float]], device: torch.device, results: str | Path = "") -> None:
+def add_runs(
+    made: Sequence[tuple["DataclassInstance", int, float]], device: torch.device, results: str | Path = ""
+) -> None:
     """Say in runs.csv what made each run: its protocol, its epochs and the seconds that they took."""
     shared = {
         "command": command(),

@@ -311,7 +311,7 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
     `table` is `Study.related()`. The last epoch's accuracy counts; of equal settings the first in the records.
     """
     best = []
-    named = {pair: of for pair, of in table.groupby(["dataset", "system"])}
+    named = dict(iter(table.groupby(["dataset", "system"])))
     pairs = [(dataset, system) for dataset in table["dataset"].unique() for system in SYSTEMS]
     for of in (named[pair] for pair in pairs if pair in named):
         settings = of.groupby(SETTING, sort=False)
