@@ -21,7 +21,7 @@ def paths(names: tuple[str, ...] | list[str]) -> list[str]:
     [
         ["ruff", "check", "--no-cache", "."],
         ["ruff", "format", "--no-cache", "--check", "."],
-        ["mypy", "--no-incremental"],
+        ["mypy"],
         ["numpydoc", "lint", *paths(IMPORTED)],
         ["numpydoc", "lint", "--ignore", "PR01", *paths(BEHIND)],
     ],
