@@ -488,8 +488,8 @@ class Study:
                     for examples in self.full.numbers(dataset)
                 ]
             case "sweet_spot" | "baseline":
-                teachers, at = self.runs_of(dataset, seed, "sweep"), (TABLE_TEMPERATURE,)
-                taught = []
+                teachers, taught = self.runs_of(dataset, seed, "sweep"), []
+                at: tuple[float, ...] = (TABLE_TEMPERATURE,)
                 if group == "baseline":
                     # Two controls: a response that says nothing, and no response at all (alpha = 0).
                     silent, none = (TeacherRun(dataset, name, name, seed, None, 0) for name in (UNIFORM, "none"))
