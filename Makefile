@@ -9,15 +9,17 @@ SEEDS       ?=
 DEVICE      ?= auto
 COMPUTE     ?= missing
 TESTS       ?= tests
+WORKERS     ?= 2
 
 # What a user gives reaches the shell as environment variables, as it was typed: neither make nor the shell runs any of it.
-GIVEN := PYTHON TORCH_INDEX PROFILE DATASETS SEEDS DEVICE COMPUTE TESTS
+GIVEN := PYTHON TORCH_INDEX PROFILE DATASETS SEEDS DEVICE COMPUTE TESTS WORKERS
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
 PY    := .venv/bin/python
 STAMP := .venv/.installed
-NBVAL  = $(if $(wildcard notebooks/*.ipynb),--nbval-lax --nbval-current-env notebooks)
+# Only the whole suite says how much of kdutils is covered, and fails below 90 % of its lines.
+COVER  = $(if $(filter tests,$(TESTS)),--cov --cov-report=term --cov-fail-under=90)
 
 .DEFAULT_GOAL := help
 .PHONY: help environment replicate test stress book bench clean
@@ -28,17 +30,19 @@ help: ## list these targets
 	@echo "  replicate takes PROFILE=smoke|cpu|paper DATASETS=digits,mnist,... SEEDS=N DEVICE=auto|cpu|cuda COMPUTE=missing|always|never"
 	@echo "  TORCH_INDEX=URL takes torch and torchvision from that package index (PyTorch's CPU wheels: smaller, no GPU)"
 	@echo "  PYTHON=python3.12 chooses the interpreter of a new .venv"
+	@echo "  test takes TESTS=tests/test_x.py, and WORKERS=N processes (2)"
 
 environment: $(STAMP) ## make or update .venv
 
 replicate: $(STAMP) ## run every notebook and build the book from them (five minutes on two cores by default)
 	$(PY) book/build.py replicate "--profile=$$PROFILE" "--datasets=$$DATASETS" "--seeds=$$SEEDS" "--device=$$DEVICE" "--compute=$$COMPUTE"
 
-test: $(STAMP) ## run all tests but the slow ones: unit, notebooks, book, browser
-	$(PY) -m pytest $$TESTS $(NBVAL)
+test: $(STAMP) ## run all tests but the slow ones: code, unit, notebooks, book, browser
+	$(PY) -m pytest $$TESTS $(COVER) -n "$$WORKERS" --dist loadfile --no-loadscope-reorder
 
-stress: $(STAMP) ## run the slow tests
+stress: $(STAMP) ## run the slow tests, and each notebook by nbval at its own parameters
 	$(PY) -m pytest $$TESTS -m stress
+	$(PY) -m pytest --nbval-lax --nbval-current-env notebooks
 
 book: $(STAMP) ## build the published book from the recorded evidence: no data, no training
 	$(PY) book/build.py publish

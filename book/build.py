@@ -10,8 +10,10 @@ execution off. So a page can never show outputs from older code, pages may inclu
 Book itself parses pages before it executes), and building never writes into the sources.
 """
 
+import datetime
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -20,6 +22,7 @@ import threading
 import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
@@ -102,6 +105,8 @@ def execute(source: Path, parameters: dict, workers: int = 1) -> None:
     progress.write_text("")
     python_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"KDUTILS_PROGRESS": str(progress), "PYTHONPATH": python_path}
+    if workers > 1:  # kernels side by side would fight for the cores
+        environment.setdefault("OMP_NUM_THREADS", "1")
 
     def run(number: int, notebook: Path) -> None:
         declared = inspect_notebook(str(notebook))
@@ -210,6 +215,7 @@ def render(source: Path, html: Path) -> Path:
 
     config = yaml.safe_load((source / "_config.yml").read_text())
     config["execute"]["execute_notebooks"] = "off"
+    config.setdefault("html", {})["extra_footer"] = f"<p>{built_with()}</p>"
     (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False))
     output = source.parent / "output"
     shutil.rmtree(output, ignore_errors=True)
@@ -229,6 +235,17 @@ def render(source: Path, html: Path) -> Path:
     built.rename(html)
     shutil.rmtree(output)
     return html
+
+
+def built_with() -> str:
+    """The line at the foot of every page: when it was built, and with what."""
+    from kdutils.records import commit
+
+    versions = [f"Python {platform.python_version()}", f"kdutils {version('kdutils')}"]
+    versions += [f"{name} {version(name)}" for name in ("torch", "numpy", "pandas", "matplotlib")]
+    if found := commit():
+        versions.append(f"commit {found}")
+    return f"Built on {datetime.datetime.now(datetime.UTC).date()} with {', '.join(versions)}."
 
 
 def repository_slug() -> str:

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,12 +40,12 @@ def tensors(data: object) -> tuple[Tensor, Tensor]:
             again = [_pair(*data[n])[0] for n in range(min(8, len(data)))]
         except (TypeError, ValueError) as error:
             raise UserError(f"the data set's items must be (image, label) pairs: {_line(error)}") from None
-        images, labels = [image for image, _ in pairs], torch.tensor([label for _, label in pairs])
-        if len({image.shape for image in images}) > 1:
+        each, labels = [image for image, _ in pairs], torch.tensor([label for _, label in pairs])
+        if len({image.shape for image in each}) > 1:
             raise UserError("the data set's images differ in size; resize them in its transform")
-        if not all(torch.equal(a, b) for a, b in zip(images, again, strict=False)):
+        if not all(torch.equal(a, b) for a, b in zip(each, again, strict=False)):
             raise UserError("the data set gives another image each time (augmentation?); a response is stored but once")
-        images = torch.stack(images)
+        images = torch.stack(each)
     else:
         raise UserError(f"data must be (images, labels) or a data set of such pairs; got a {type(data).__name__}")
     if images.dtype != torch.uint8 and not images.is_floating_point():
@@ -57,7 +58,7 @@ def tensors(data: object) -> tuple[Tensor, Tensor]:
     return images, labels.long().cpu()
 
 
-def _pair(image: object, label: object) -> tuple[Tensor, int]:
+def _pair(image: object, label: Any) -> tuple[Tensor, int]:
     """One item of a data set: tensors as they are, other images (PIL, arrays) with their channels first."""
     if not isinstance(image, Tensor):
         image = torch.from_numpy(np.array(image))
@@ -80,7 +81,7 @@ def split(data: object) -> dict[str, tuple[Tensor, Tensor]]:
     images, labels = parts["train"]
     lacking = [name for name in SPLITS if name not in parts]
     if lacking:
-        taken = {name: [] for name in ["train", *lacking]}
+        taken: dict[str, list[Tensor]] = {name: [] for name in ["train", *lacking]}
         generator = torch.Generator().manual_seed(seed_for("split"))
         for c, count in zip(*(t.tolist() for t in labels.unique(return_counts=True)), strict=True):
             if count < 1 + len(lacking):
@@ -90,8 +91,8 @@ def split(data: object) -> dict[str, tuple[Tensor, Tensor]]:
             for n, name in enumerate(lacking):
                 taken[name].append(order[n * each : (n + 1) * each])
             taken["train"].append(order[len(lacking) * each :])
-        for name, chosen in taken.items():
-            chosen = torch.cat(chosen).sort().values
+        for name, indices in taken.items():
+            chosen = torch.cat(indices).sort().values
             parts[name] = (images[chosen], labels[chosen])
     return parts
 
@@ -101,6 +102,7 @@ def _line(error: Exception) -> str:
 
 
 def build(factory: Factory, seed: int, device: torch.device, name: str = "a factory") -> nn.Module:
+    """A new network of `factory`, its weights drawn from `seed`, on the device; `name` is what a message calls it."""
     torch.manual_seed(seed)
     if isinstance(factory, nn.Module) or not callable(factory):
         raise UserError(f"{name} must be a function that returns a new network, such as lambda: Net()")

@@ -142,10 +142,7 @@ def class_names(name: str) -> tuple[str, ...]:
 
 
 def data_hash(name: str) -> str:
-    """Return the dataset's recorded SHA-256 and the split rule's version, for run keys; needs no data.
-
-    Raises UserError if the name is unknown.
-    """
+    """Return the recorded SHA-256 of data set `name` and the split rule's version, for run keys; needs no data."""
     return f"{SHA256[check_name('dataset', name, NAMES)]}-split{SPLIT_RULE}"
 
 
@@ -166,7 +163,7 @@ def _sha256(arrays: Arrays) -> str:
 
 
 @functools.lru_cache(maxsize=len(NAMES))  # at most 300 MB, with every dataset in it; errors are not kept
-def _official(name: str, root: Path | None) -> Arrays:
+def _official(name: str, root: Path) -> Arrays:
     """Read the official arrays and check them against the recorded SHA-256; they are shared, hence read-only."""
     try:
         if name == "digits":
@@ -199,10 +196,11 @@ def _read_digits() -> Arrays:
 def _read_idx_dataset(name: str, root: Path) -> tuple[Arrays, Path]:
     folder = root / _SOURCES[name][1]
 
-    def find(file: str) -> Path | None:
-        return next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), None)
+    def find(file: str) -> Path:
+        """The file as it is there, packed or not; else where it would be."""
+        return next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), folder / file)
 
-    missing = [file for file in _IDX_FILES if not find(file)]
+    missing = [file for file in _IDX_FILES if not find(file).is_file()]
     if missing:
         _download(name, root, missing, f"{', '.join(missing)} (unpacked or .gz) into {folder}")
     images, labels, test_images, test_labels = (_read_idx(find(file)) for file in _IDX_FILES)
@@ -255,7 +253,7 @@ def _read_cifar_py(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _decode_cifar_py(content: bytes) -> tuple[np.ndarray, np.ndarray]:
-    batch = pickle.loads(content, encoding="latin1")
+    batch = pickle.loads(content, encoding="latin1")  # noqa: S301 - its published checksum has matched
     return np.asarray(batch["data"], np.uint8).reshape(-1, 3, 32, 32), np.asarray(batch["labels"], np.int64)
 
 

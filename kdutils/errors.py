@@ -28,6 +28,15 @@ class Diverged(FloatingPointError):
 def check_name(kind: str, name: object, allowed: Iterable[str]) -> str:
     """Return `name` if it is one of `allowed`.
 
+    Parameters
+    ----------
+    kind : str
+        What it names, as the message calls it.
+    name : object
+        What the user gave.
+    allowed : iterable of str
+        The valid names.
+
     Raises
     ------
     UserError

@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -44,6 +45,7 @@ from kdutils.protocols import (
     TEACHERS,
     TEMPERATURES,
     UNIFORM,
+    Profile,
     StudentProtocol,
     TeacherProtocol,
     Training,
@@ -136,10 +138,12 @@ class TeacherRun:
 
     @property
     def identity(self) -> dict:
+        """The columns that name it in records."""
         return {"dataset": self.dataset, "training": self.training, "teacher": self.teacher, "seed": self.seed}
 
     @property
     def key(self) -> str:
+        """The key of its protocol; "uniform" where it has none."""
         return key(self.protocol) if self.protocol else UNIFORM
 
 
@@ -175,14 +179,18 @@ class StudentRun:
 
     @property
     def identity(self) -> tuple:
+        """What tells it from every other run: its table and names there, and its key."""
         return (self.table, self.names["training"], self.teacher.teacher, key(self.protocol))
+
+
+Runs = list[Any]  # all of them TeacherRun, or all StudentRun: it depends on the group
 
 
 @dataclass
 class Study:
     """What a reader asks for, checked before anything runs.
 
-    Parameters
+    Attributes
     ----------
     profile : str
         "smoke", "cpu" or "paper".
@@ -255,7 +263,8 @@ class Study:
         return cls(**{name: value for name, value in plain.items() if name not in own})
 
     @property
-    def full(self):
+    def full(self) -> Profile:
+        """The profile itself."""
         return PROFILES[self.profile]
 
     # ---------------------------------------------------------------- what is read
@@ -432,8 +441,9 @@ class Study:
 
     # ---------------------------------------------------------------- what it takes
 
-    def runs_of(self, dataset: str, seed: int, group: str) -> list[TeacherRun] | list[StudentRun]:
+    def runs_of(self, dataset: str, seed: int, group: str) -> Runs:
         """The runs of a group for one data set and seed; see `runs`."""
+        check_name("group of runs", group, GROUPS)
 
         def teacher(name: str, training: str, how: Training) -> TeacherRun:
             protocol = teacher_protocol(self.full, dataset, name, how.batch_size, seed)
@@ -486,15 +496,17 @@ class Study:
                     for examples in self.full.numbers(dataset)
                 ]
             case "sweet_spot" | "baseline":
-                teachers, at, more = self.runs_of(dataset, seed, "sweep"), (TABLE_TEMPERATURE,), []
+                teachers, taught = self.runs_of(dataset, seed, "sweep"), []
+                at: tuple[float, ...] = (TABLE_TEMPERATURE,)
                 if group == "baseline":
                     # Two controls: a response that says nothing, and no response at all (alpha = 0).
                     silent, none = (TeacherRun(dataset, name, name, seed) for name in (UNIFORM, "none"))
                     teachers, at = [*equal, *map(cell, self.chosen(dataset)), silent], temperatures
-                    more = [(none, {"temperature": 1.0, "alpha": 0.0})]
-                kinds = [(t, {"temperature": temperature}) for t in teachers for temperature in at] + more
+                    taught = [(none, {"temperature": 1.0, "alpha": 0.0})]
+                taught = [(t, {"temperature": temperature}) for t in teachers for temperature in at] + taught
                 return [
-                    StudentRun(t, self.student(t, role="student-baseline", **fields), "baseline") for t, fields in kinds
+                    StudentRun(t, self.student(t, role="student-baseline", **fields), "baseline")
+                    for t, fields in taught
                 ]
             case "variations":
                 return [run for v in self.varied(dataset) for run in self._vary(v, dataset, seed)]
@@ -505,15 +517,15 @@ class Study:
             case "tutorial":
                 found = tutorial.protocols(self.full, dataset, seed)
                 return [TeacherRun(dataset, name, group, seed, p, p.epochs) for name, p in found.items()]
-        check_name("group of runs", group, GROUPS)
+        raise AssertionError(group)
 
     def varied(self, dataset: str) -> list[Variation]:
         """The variations of a data set at this profile, which trains no teacher longer than for its other figures."""
         equal, named = trainings(self.full, dataset)["equal"]["small"], self.full.variations[dataset]
         most = max(self.full.sweep_epochs[dataset], equal.epochs)
         found = [v for v in variations(dataset, equal) if not v.training or v.training.epochs <= most]
-        at = {"temperatures": (TABLE_TEMPERATURE,)}
-        return [dataclasses.replace(v, **at) for v in found if v.name in named] if named else found
+        alone = (TABLE_TEMPERATURE,)
+        return [dataclasses.replace(v, temperatures=alone) for v in found if v.name in named] if named else found
 
     def _vary(self, variation: Variation, dataset: str, seed: int) -> list[StudentRun]:
         """The students of one variation."""
@@ -539,7 +551,7 @@ class Study:
             found.append(StudentRun(none, self.student(none, temperature=1.0, alpha=0.0), "variations", "none"))
         return found
 
-    def runs(self, group: str) -> list[TeacherRun] | list[StudentRun]:
+    def runs(self, group: str) -> Runs:
         """Every run of a group, for this study's data sets and seeds.
 
         "teachers"
@@ -587,11 +599,11 @@ class Study:
         return [min(cells.values(), key=lambda c: (-mean[str(c)], c.epochs, c.batch_size))]
 
     def student(
-        self, teacher: TeacherRun, /, *, temperature: float = TABLE_TEMPERATURE, **fields: object
+        self, teacher: TeacherRun, /, *, temperature: float = TABLE_TEMPERATURE, **fields: Any
     ) -> StudentProtocol:
         """The protocol of one student of `teacher`, at this study's profile; `fields` replace its defaults."""
         dataset = teacher.dataset
-        usual = {
+        usual: dict[str, Any] = {
             "dataset": dataset,
             "data": data_hash(dataset),
             "seed": teacher.seed,
@@ -607,7 +619,7 @@ class Study:
         }
         return StudentProtocol(**usual | fields)
 
-    def missing(self, group: str) -> list[TeacherRun] | list[StudentRun]:
+    def missing(self, group: str) -> Runs:
         """The runs of a group that the records lack."""
         have = self._recorded()
         return [run for run in self.runs(group) if self._lacks(run, have)]
@@ -738,7 +750,10 @@ class Study:
             wanted += [r for r in gone if r not in wanted]
         keys = {key(r.protocol) for r in wanted}
         teaching = {k for r in wanted for k in r.taught_by}
-        depth = lambda r: max((1 + depth(every[k]) for k in r.taught_by if k in keys), default=0)
+
+        def depth(run: StudentRun) -> int:
+            return max((1 + depth(every[k]) for k in run.taught_by if k in keys), default=0)
+
         waves: dict[int, list[StudentRun]] = {}
         last = max(map(depth, wanted), default=0)
         for run in wanted:
@@ -971,7 +986,7 @@ class Study:
                 if run.table == "few_examples":
                     points = enumerate(zip(student.curve.tolist(), student.loss.tolist(), strict=True), 1)
                     rows.setdefault("curves", []).extend(
-                        {**row, "step": n * member.steps, "validation": accuracy, "loss": loss}
+                        {**row, "step": n * (member.steps or 0), "validation": accuracy, "loss": loss}
                         for n, (accuracy, loss) in points
                     )
             made.append((member, member.epochs, float(student.seconds)))

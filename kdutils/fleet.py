@@ -56,9 +56,18 @@ class Student:
 
 
 def transfer_indices(member: StudentProtocol, labels: Tensor, teacher: Tensor) -> Tensor:
-    """Indices of the examples that a member learns from, into `labels` (N,) and its teacher's logits (N, 10).
+    """Indices of the examples that a member learns from.
 
-    Examples are chosen by the entropy of the response at T = 9 (section 4.2), whatever temperature is distilled at.
+    They are chosen by the entropy of the response at T = 9 (section 4.2), whatever temperature is distilled at.
+
+    Parameters
+    ----------
+    member : StudentProtocol
+        Says how many of each class, and by what selection.
+    labels : Tensor (N,)
+        Of the transfer set, int64.
+    teacher : Tensor (N, 10)
+        Its teacher's logits on it.
     """
     if member.examples is None:
         return torch.arange(len(labels))
@@ -105,8 +114,7 @@ def distil_one(
     if member.examples is not None:  # else all of them, which need no copy
         transfer, teacher = transfer.subset(chosen), teacher[chosen]
     layout = torch.channels_last  # on a CPU, half the time of contiguous: its max-pool is slow there
-    model = _network(member)
-    model = model.to(device, memory_format=layout)
+    model = _network(member).to(device).to(memory_format=layout)
     optimizer = make_optimizer(model, member.optimizer, member.learning_rate)
     images, labels, teacher = (transfer.images.to(device), transfer.labels.to(device), teacher.to(device))
     losses = losses_by_member([member.loss], device)
@@ -259,8 +267,8 @@ def distil(
         orders = {size: pad_sequence(next(s), batch_first=True, padding_value=-1) for size, s in streams.items()}
         width = max(order.shape[1] for order in orders.values())
         orders = {size: F.pad(order, (0, width - order.shape[1]), value=-1) for size, order in orders.items()}
-        picked = [torch.where(orders[len(c)] < 0, -1, c[orders[len(c)]]) for c in chosen]
-        picked = torch.stack(picked, 1).to(device)  # (steps, 1 or E, B)
+        each = [torch.where(orders[len(c)] < 0, -1, c[orders[len(c)]]) for c in chosen]
+        picked = torch.stack(each, 1).to(device)  # (steps, 1 or E, B)
         y = labels[picked]
         lowest, highest = (y.masked_fill(picked < 0, 10).amin(2), y.masked_fill(picked < 0, -1).amax(2))
         for batch, alone in zip(picked, (lowest == highest).any(1).tolist(), strict=True):
@@ -308,7 +316,7 @@ def _optimizer(name: str, weights: Tensor, learning_rate: Tensor) -> Callable[..
         state = (weights, first, second, steps)
         before = None if learning is None else [t.clone() for t in state]
         update(torch.cat([g.flatten(1) for g in gradients], 1), *state)
-        if before:
+        if before and learning is not None:
             for t, old in zip(state, before, strict=True):
                 t.copy_(torch.where(learning, t, old))
 
@@ -354,8 +362,8 @@ class _Stacked:
         x = images.permute(0, 1, 3, 4, 2)  # (1, B, H, W, C) may last until the first layer with weights
         x = x.to(self.dtype or x.dtype)
         # Copies: matrix products are slower on views whose members lie at odd distances.
-        parameters = (p.to(self.dtype) if self.dtype else p.contiguous() for p in self.parameters[:-2])
-        parameters = itertools.chain(parameters, (p.contiguous() for p in self.parameters[-2:]))
+        inner = (p.to(self.dtype) if self.dtype else p.contiguous() for p in self.parameters[:-2])
+        parameters = itertools.chain(inner, (p.contiguous() for p in self.parameters[-2:]))
         for layer in self.layers:
             if isinstance(layer, SameConv2d):
                 weight, bias = next(parameters), next(parameters)
@@ -417,7 +425,7 @@ class _Patches(torch.autograd.Function):
             return None, None
         members, batch, height, width, channels = ctx.shape
         if ctx.kernels:
-            shape = (members * batch, height, width, channels)
+            shape: tuple[int, ...] = (members * batch, height, width, channels)
             return ctx.kernels.add_patches(gradient.flatten(0, 1), shape, ctx.stride).view(ctx.shape), None
         (top, bottom), (left, right) = ctx.padding
         rows, columns = ctx.out

@@ -104,6 +104,11 @@ def residual_logits(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
 
     By logit matching, for then A's loss is the squared error of the deployed sum: ((T - S) - A)² = (T - (S + A))². Gao
     et al. match feature maps; this is the same on responses, the only thing that response-based distillation sees.
+
+    Parameters
+    ----------
+    teacher_logits, student_logits : Tensor (..., N, C)
+        T and S.
     """
     for logits in (teacher_logits, student_logits):
         _check_logits(logits)
@@ -117,6 +122,20 @@ def virtual_teacher_logits(labels: Tensor, num_classes: int, correct: float = 0.
     each other one, so that Eq. 4 with these logits is the paper's formula: the KL of the teacher's soft labels at T and
     the student's at T. In the authors' code the *probabilities* are divided by T, the student carries no temperature,
     and the KL term is multiplied by 100.
+
+    Parameters
+    ----------
+    labels : Tensor (N,)
+        Integer class indices.
+    num_classes : int
+        C.
+    correct : float
+        The teacher's confidence, in (0, 1).
+
+    Raises
+    ------
+    UserError
+        If a label is no class index or `correct` is out of range.
     """
     check_number("correct", correct, 0, 1, "()")
     check_whole("num_classes", num_classes, 2)
@@ -140,7 +159,7 @@ def decoupled_losses(
     TCKD is the KL between teacher and student of (own class, all others) at T, NCKD that of the distributions over the
     other classes alone. With beta = 1 - (the teacher's soft label of the own class) the sum is the KL of Eq. 4. `beta`
     is theirs over their alpha, 8 as in their code's default; here, as everywhere, `alpha` weighs the soft term. Their
-    code lets the soft term grow over the first epochs; this one does not. Shapes and errors as `distillation_losses`.
+    code lets the soft term grow over the first epochs; this one does not. Other parameters, shapes and errors as `distillation_losses`.
     """
     student, teacher = _check(student_logits, teacher_logits, temperature, alpha, scale_by_t2)
     check_number("beta", beta, 0)
@@ -171,7 +190,7 @@ def standardised_losses(
 
     Each example's logits, less their mean, over their standard deviation (mean square over C; their code's is over
     C - 1, which is a temperature larger by sqrt(C/(C-1))), on both sides; cross-entropy sees the logits as they are. A
-    temperature means more here than elsewhere: 2 is theirs. Shapes and errors as `distillation_losses`.
+    temperature means more here than elsewhere: 2 is theirs. Parameters, shapes and errors as `distillation_losses`.
     """
     student, teacher = _check(student_logits, teacher_logits, temperature, alpha, scale_by_t2)
     kl = _kl(*(_log_softmax(_standardise(logits), temperature) for logits in (teacher, student)))
@@ -188,9 +207,16 @@ LOSSES: dict[str | None, Callable[..., Tensor]] = {
 
 
 def losses_by_member(kinds: Sequence[str | None], device: torch.device) -> Callable[..., Tensor]:
-    """The losses (E, N) of E students, each of its own kind (a key of `LOSSES`), as one function.
+    """The losses (E, N) of E students, each of its own kind, as one function.
 
     It is called like `distillation_losses`: logits are (E, N, C), labels (E, N) and options (E, 1).
+
+    Parameters
+    ----------
+    kinds : sequence of E str or None
+        Keys of `LOSSES`.
+    device : torch.device
+        Where the logits will be.
     """
     distinct = list(dict.fromkeys(kinds))
     for kind in filter(None, distinct):

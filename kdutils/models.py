@@ -61,7 +61,7 @@ class Network(nn.Module):
 
 
 # Convolutions as (channels, stride, batch normalisation?), then the hidden dense layers.
-_CONV = {
+_CONV: dict[tuple[str, str], list[tuple]] = {
     ("mnist", "teacher-large"): [(128, 2), (256, 2), (512, 2)],
     ("mnist", "teacher-small"): [(256, 2), (512, 2)],
     ("mnist", "student"): [(16, 2), (32, 2)],
@@ -80,7 +80,7 @@ _CONV = {
     ("digits", "teacher-small"): [(64, 2), (128, 2)],
     ("digits", "student"): [(8, 2), (16, 2)],
 }
-_HIDDEN = {
+_HIDDEN: dict[tuple[str, str], list[int]] = {
     ("mnist", "teacher-large"): [128, 256],
     ("fashion_mnist", "teacher-large"): [256, 512, 256],
     ("cifar10", "teacher-large"): [512, 256],
@@ -139,9 +139,8 @@ def create_model(
     changes = variant.split("+") if isinstance(variant, str) else [variant]
     for change in changes:
         check_name("variant", change, VARIANTS)
-    convolutions, hidden_widths = (
-        table.get(large if "large-family" in changes else key, []) for table in (_CONV, _HIDDEN)
-    )
+    layout = large if "large-family" in changes else key
+    convolutions, hidden_widths = _CONV.get(layout, []), _HIDDEN.get(layout, [])
     keras, pooled = key in _KERAS and not {"relu", "large-family"} & {*changes}, "maxpool" in changes
     dropped = role == "teacher-large" or "dense" in changes
     if "dense" in changes:
@@ -177,7 +176,7 @@ def create_model(
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(module.weight, generator=generator)
-            nn.init.zeros_(module.bias)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # every layer here has one
     return network
 
 
@@ -192,7 +191,7 @@ def count_multiply_adds(model: nn.Module, dataset: str) -> int:
     channels, size = INPUT_SHAPES[check_name("dataset", dataset, INPUT_SHAPES)]
     total = 0
 
-    def add(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+    def add(module: nn.Conv2d | nn.Linear, inputs: tuple, output: Tensor) -> None:
         nonlocal total
         total += output[0].numel() * module.weight[0].numel()
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from kdutils.errors import UserError
 
 
-def penultimate_projection(features: Tensor, weight: Tensor, bias: Tensor, classes: tuple[int, int, int]) -> Tensor:
+def penultimate_projection(features: Tensor, weight: Tensor, bias: Tensor, classes: tuple[int, ...]) -> Tensor:
     """Project penultimate activations on the plane through three classes' templates.
 
     A template is a row of the last layer's weight with its bias appended; an activation gets a 1 appended, so that
@@ -45,7 +45,7 @@ def penultimate_projection(features: Tensor, weight: Tensor, bias: Tensor, class
     return activations @ (q * r.diagonal().sign())
 
 
-def projection_from_logits(logits: Tensor, gram: Tensor, classes: tuple[int, int, int]) -> Tensor:
+def projection_from_logits(logits: Tensor, gram: Tensor, classes: tuple[int, ...]) -> Tensor:
     """The same coordinates, without the activations: from logits and the templates' Gram matrix.
 
     With D = [t1 - t0, t2 - t0] = QR and activations a, the coordinates are a·Q = (a·D)·R⁻¹. Here a·D are differences

@@ -26,11 +26,15 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kdutils.data import NAMES as DATASETS
 from kdutils.data import data_hash
 from kdutils.errors import check_name, check_number, check_whole
 from kdutils.response import COUNTERFEITS, SELECTIONS
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 SCHEMA = 1
 TEMPERATURES = (3.0, 6.0, 9.0, 12.0, 15.0, 20.0)  # Tables 4-6
@@ -161,7 +165,7 @@ class TutorialProtocol:
 # What runs implied before a field was added. A field at this value is left out of the canonical protocol, so that the
 # keys of older runs stay what they are. These values never change, whatever a field's default becomes.
 # (A teacher's `variant` is older than this rule, and stays.)
-IMPLIED = {
+IMPLIED: dict[type, dict[str, object]] = {
     TeacherProtocol: {"eval_size": None},
     StudentProtocol: {
         **dict.fromkeys(("eval_size", "examples", "selection", "steps", "counterfeit", "loss")),
@@ -173,7 +177,7 @@ IMPLIED = {
 Protocol = TeacherProtocol | StudentProtocol | TutorialProtocol
 
 
-def canonical(protocol: Protocol) -> str:
+def canonical(protocol: "DataclassInstance") -> str:
     """The protocol as canonical JSON: its kind and every field but those at their `IMPLIED` value, sorted."""
     fields = {"kind": type(protocol).__name__, **dataclasses.asdict(protocol)}
     implied = IMPLIED.get(type(protocol), {})

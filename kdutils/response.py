@@ -42,9 +42,16 @@ def soft_labels(logits: Tensor, temperature: float) -> Tensor:
 
 
 def at_temperature(soft: Tensor, of: float, to: float) -> Tensor:
-    """Soft labels (N, C) at temperature `of` as they are at `to`: their logarithms are the logits / `of`, up to a constant.
+    """Soft labels at another temperature: their logarithms are the logits over their own, up to a constant.
 
     Computed in float64. A soft label that was rounded to 0 stays 0.
+
+    Parameters
+    ----------
+    soft : Tensor (N, C)
+        Soft labels at temperature `of`.
+    of, to : float
+        The temperature that they are at, and the one wanted.
     """
     check_number("of", of, 0, ends="()")
     return soft_labels(torch.log(_as_probabilities(soft)) * of, to)
@@ -217,7 +224,13 @@ def best_bias(logits: Tensor, labels: Tensor, category: int) -> float:
 
 
 def select_examples(
-    logits: Tensor | None, labels: Tensor, per_class: int, *, selection: str, temperature: float = 9.0, seed: int = 0
+    logits: Tensor | None,
+    labels: Tensor,
+    per_class: int,
+    *,
+    selection: str | None,
+    temperature: float = 9.0,
+    seed: int = 0,
 ) -> Tensor:
     """Choose `per_class` examples of every class by the entropy of the teacher's response (section 4.2, Figure 4).
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -24,14 +25,14 @@ from kdutils.fleet import SHARED, Student, distil, is_stacked
 from kdutils.losses import residual_logits, virtual_teacher_logits
 from kdutils.protocols import RESIDUAL, UNIFORM, VIRTUAL, StudentProtocol, TeacherProtocol, key, seed_for
 from kdutils.response import counterfeit
-from kdutils.training import load_response, load_splits, snapshot_path, teacher_folder, train_teacher
+from kdutils.training import Response, load_response, load_splits, snapshot_path, teacher_folder, train_teacher
 
 #: The teachers that members of a fleet learn from, by (key, epoch); a student may be one. Of the residual of a student,
 #: the student, and beside it that student's own teacher.
 Teachers = dict[tuple[str, int], TeacherProtocol | StudentProtocol]
 
 
-def progress(**options: object) -> tqdm:
+def progress(**options: Any) -> tqdm:
     """A progress bar on standard error, or in the file that KDUTILS_PROGRESS names while a page is recorded.
 
     A log gets a line every half minute.
@@ -77,7 +78,7 @@ def _start_worker(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def in_order_of_ending(pool: Executor | None, work: Callable, jobs: Iterable[tuple]) -> Iterator[tuple[tuple, object]]:
+def in_order_of_ending(pool: Executor | None, work: Callable, jobs: Iterable[tuple]) -> Iterator[tuple[tuple, Any]]:
     """Yield (job, `work(*job)`) as jobs end, in the pool's processes or one after another here."""
     if pool is None:
         for job in jobs:
@@ -210,13 +211,14 @@ def response_of(source: tuple[str, int], teachers: Teachers, split: str, labels:
     if name == VIRTUAL:
         return virtual_teacher_logits(labels, 10)
     teacher = teachers[source]
+    found: Student | Response | None
     if isinstance(teacher, StudentProtocol):
         found, path = load_student(teacher, split == "train"), student_path(teacher)
     else:
         found, path = load_response(teacher, epoch), snapshot_path(teacher, epoch)
     if found is None:
         raise UserError(f"{path} is gone; run again to rebuild it")
-    if name.startswith(RESIDUAL):
+    if name.startswith(RESIDUAL) and isinstance(teacher, StudentProtocol):
         own = (teacher.teacher, teacher.teacher_epoch)
         return residual_logits(response_of(own, teachers, split, labels), getattr(found, split))
     return getattr(found, split)

@@ -61,7 +61,7 @@ TABLE_COLUMNS = [
 class Settings:
     """How a search trains. The defaults follow the replication (see `kdutils.protocols`).
 
-    Parameters
+    Attributes
     ----------
     scale_by_t2 : bool
         Whether the soft term is multiplied by T², as Hinton et al. (2015) advise and the paper does not.
@@ -142,6 +142,7 @@ class SweetSpot:
 
     @property
     def candidates(self) -> pd.DataFrame:
+        """The rows of `cells` that cannot be told from the recommended one."""
         return self.cells[self.cells["status"].isin(["recommended", "within noise"])].reset_index(drop=True)
 
     @property
@@ -338,7 +339,7 @@ class _Search:
             "full": torch.arange(len(labels)),
         }
         self.epochs = {"probe": settings.probe_epochs, "full": settings.student_epochs}
-        self.rows: list[dict] = []
+        self.rows: list[tuple] = []  # as TABLE_COLUMNS
         self.correct: dict[tuple[str, str], dict[Cell, list[Tensor]]] = {}  # by stage and part: (N,) a repeat
         self.costs: dict[str, dict[str, float]] = {}
 
@@ -406,11 +407,11 @@ class _Search:
         whole = min(whole, self.budget or whole)
         with progress(total=whole, desc="sweet spot", unit="example", unit_scale=True) as self.bar:
             teachers = [self.new_teacher(b) for b in batch_sizes]
-            self.distil("probe", {c: None for c in CONTROLS})
+            self.distil("probe", dict.fromkeys(CONTROLS))
             cells = self.explore(teachers, max_epochs, reserve)
             chosen = self.choose(cells, min(finalists, self.affordable("full") - len(CONTROLS)))
             logits = {(name, b, e): t.responses[e] for t in teachers for name, b, e in chosen if b == t.batch_size}
-            self.distil("full", {c: None for c in CONTROLS} | {c: logits[c] for c in chosen})
+            self.distil("full", dict.fromkeys(CONTROLS) | {c: logits[c] for c in chosen})
         return self.result(teachers)
 
     def new_teacher(self, batch_size: int) -> _Teacher:
@@ -419,7 +420,8 @@ class _Search:
 
     def explore(self, teachers: list[_Teacher], max_epochs: int, reserve: float) -> list[Cell]:
         """Train and probe, rung by rung, and return the cells that were probed."""
-        cells, done = [], 0
+        cells: list[Cell] = []
+        done = 0
         for rung in sorted({-(-max_epochs // 4), -(-max_epochs // 2), max_epochs}):
             alive = [t for t in teachers if not t.stopped]
             affordable = (
@@ -430,7 +432,9 @@ class _Search:
                 break
             for teacher in alive:
                 self.train(teacher, until, _probed(done + 1, until))
-            new = {("teacher", t.batch_size, e): r for t in alive for e, r in t.responses.items() if e > done}
+            new: dict[Cell, Tensor | None] = {
+                ("teacher", t.batch_size, e): r for t in alive for e, r in t.responses.items() if e > done
+            }
             if new:
                 self.distil("probe", new)
             before, done = cells, until
@@ -466,9 +470,9 @@ class _Search:
             passes = sum(map(len, batches))
             looks = sum(map(len, logits.values()))
             self.charge("teachers", time.perf_counter() - start, passes, looks, self.teacher_madds)
-            loss = float(total) / passes
+            mean_loss = float(total) / passes
             half = logits["train"].half() if epoch in probed else torch.zeros(1)
-            if not np.isfinite(loss) or not all(bool(x.isfinite().all()) for x in (half, logits["validation"])):
+            if not np.isfinite(mean_loss) or not all(bool(x.isfinite().all()) for x in (half, logits["validation"])):
                 teacher.stopped = f"in epoch {epoch}: diverged"
                 return
             teacher.epochs = epoch
@@ -477,7 +481,7 @@ class _Search:
             accuracy = (logits["validation"].argmax(1) == self.labels["validation"]).double().mean()
             mean = entropy(logits["validation"], self.temperature).mean()
             where = ("teacher", "teacher", teacher.batch_size, epoch, 0, -1, "validation")
-            self.rows.append((*where, np.nan, float(accuracy), float(mean), loss))
+            self.rows.append((*where, np.nan, float(accuracy), float(mean), mean_loss))
 
     def distil(self, stage: str, responses: dict[Cell, Tensor | None]) -> None:
         """Students of a stage for each response (logits (N, C) on the training images; None: a control)."""
@@ -538,10 +542,10 @@ class _Search:
 
     def choose(self, cells: list[Cell], most: int) -> list[Cell]:
         """The cells to distil in full: the best probe of each batch size first, then the next best."""
-        probes, seen = self.compare("probe", "validation"), {}
+        probes, seen = self.compare("probe", "validation"), dict.fromkeys((c[1] for c in cells), 0)
         order = []
         for cell in sorted(cells, key=lambda c: (-probes.mean(c), c[2], c[1])):
-            seen[cell[1]] = seen.get(cell[1], 0) + 1
+            seen[cell[1]] += 1
             order.append((seen[cell[1]] > 1, cell))
         return [cell for _, cell in sorted(order, key=lambda pair: pair[0])][:most]
 
@@ -608,6 +612,7 @@ class Comparison:
         self.seeds = (residual**2).sum() / self.freedom if self.freedom else 0.0
 
     def mean(self, cell: Cell) -> float:
+        """Quality of a cell, a fraction, over repeats and images."""
         return float(self.means[self.index[cell]])
 
     def difference(self, one: Cell, other: Cell, level: float = 0.95) -> tuple[float, float]:
@@ -616,6 +621,13 @@ class Comparison:
         Two kinds of chance are added: which images there are (the paired difference's standard error), and the
         students' seeds (the interaction of cell and repeat, pooled over all cells). The teacher's own seed is not in
         it: there is one run for each batch size.
+
+        Parameters
+        ----------
+        one, other : (str, int, int)
+            Two of `cells`.
+        level : float
+            Confidence of the interval.
         """
         gap = self.images[self.index[one]] - self.images[self.index[other]]
         of_images = gap.var(ddof=1) / len(gap) if len(gap) > 1 else 0.0

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from kdutils import records
 from kdutils.data import SPLITS, ImageSet, load_dataset
 from kdutils.errors import Diverged, UserError, check_name, check_whole
-from kdutils.models import create_model
+from kdutils.models import Network, create_model
 from kdutils.protocols import StudentProtocol, TeacherProtocol, key, seed_for
 
 # A large network's weights and moments take longer to write than a GPU takes for an epoch.
@@ -28,7 +28,12 @@ CHECKPOINT_SECONDS = 10
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """The device called `name`: "auto" is the GPU if there is one, else the CPU.
+    """The device of a name.
+
+    Parameters
+    ----------
+    name : str
+        "auto" (the GPU if there is one, else the CPU), "cpu", "cuda" or "cuda:0", ….
 
     Raises
     ------
@@ -128,7 +133,12 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 def graphed(step: Callable[[Tensor], None], warm: int = 3) -> Callable[[Tensor], None]:
     """`step` as one CUDA graph, captured after a few ordinary steps: launching its kernels one by one takes longer.
 
-    All batches must have one shape, and nothing in `step` may wait for the device.
+    Parameters
+    ----------
+    step : callable
+        Takes one minibatch's indices, all of one shape; nothing in it may wait for the device.
+    warm : int
+        Ordinary steps before the capture.
     """
     seen, graph, static = 0, torch.cuda.CUDAGraph(), None
 
@@ -154,17 +164,19 @@ def graphed(step: Callable[[Tensor], None], warm: int = 3) -> Callable[[Tensor],
 
 
 def teacher_folder(protocol: TeacherProtocol) -> Path:
+    """Where a teacher's checkpoint and responses are cached."""
     return records.cache_root() / "teachers" / key(protocol)
 
 
 def snapshot_path(protocol: TeacherProtocol, epoch: int) -> Path:
+    """Where a teacher's response after an epoch is cached."""
     return teacher_folder(protocol) / f"epoch-{epoch:03d}.safetensors"
 
 
 def load_response(protocol: TeacherProtocol, epoch: int) -> Response | None:
     """The stored response after `epoch` epochs, or None if there is none."""
     tensors = records.load_tensors(snapshot_path(protocol, epoch))
-    return tensors and Response(**{name: t.float() for name, t in tensors.items()})
+    return None if tensors is None else Response(**{name: t.float() for name, t in tensors.items()})
 
 
 def train_teacher(
@@ -214,7 +226,7 @@ def train_teacher(
     layout = (
         torch.channels_last if protocol.role == "teacher-small" or device.type == "cuda" else torch.contiguous_format
     )
-    model = model.to(device, memory_format=layout)
+    model = model.to(device).to(memory_format=layout)
     optimizer = make_optimizer(model, protocol.optimizer, protocol.learning_rate)
     done = _resume(protocol, model, optimizer, device)
     if any(load_response(protocol, epoch) is None for epoch in filter(is_kept, range(1, min(done, epochs) + 1))):
@@ -257,7 +269,7 @@ def train_teacher(
             on_epoch(epoch, mean_loss)
 
 
-def _network(protocol: TeacherProtocol) -> nn.Module:
+def _network(protocol: TeacherProtocol) -> Network:
     seed = seed_for("init", protocol.seed, protocol.role)
     return create_model(protocol.dataset, protocol.role, dropout=protocol.dropout, seed=seed, variant=protocol.variant)
 

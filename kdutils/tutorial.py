@@ -7,7 +7,7 @@ seed.
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -31,7 +31,10 @@ NETWORKS = ("teacher", "student", "distilled")
 # Means and standard deviations of ImageNet's channels, with which the tutorial normalises CIFAR-10.
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Convolutions by their channels, "pool" for a max-pool; then the hidden dense layer. "distilled" is another student.
-_LAYERS = {"teacher": ((128, 64, "pool", 64, 32, "pool"), 512), "student": ((16, "pool", 16, "pool"), 256)}
+_LAYERS: dict[str, tuple[tuple, int]] = {
+    "teacher": ((128, 64, "pool", 64, 32, "pool"), 512),
+    "student": ((16, "pool", 16, "pool"), 256),
+}
 DROPOUT = 0.1
 
 
@@ -54,7 +57,7 @@ def create_network(dataset: str, network: str, seed: int) -> nn.Sequential:
 
 def protocols(profile: Profile, dataset: str, seed: int) -> dict[str, TutorialProtocol]:
     """The three trainings of a seed, by name."""
-    shared = {"dataset": dataset, "data": data_hash(dataset), "seed": seed}
+    shared: dict[str, Any] = {"dataset": dataset, "data": data_hash(dataset), "seed": seed}
     shared |= {"train_size": profile.train_size[dataset], "eval_size": profile.eval_size[dataset]}
     found = {name: TutorialProtocol(network=name, **shared) for name in ("teacher", "student")}
     return found | {"distilled": TutorialProtocol(network="student", teacher=key(found["teacher"]), **shared)}
@@ -69,7 +72,7 @@ def train(
     augmentation.
     """
     model = create_network(protocol.dataset, protocol.network, seed_for("tutorial", protocol.seed, protocol.network))
-    model = model.to(device, memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=protocol.learning_rate, fused=True)
     model.train()
     for epoch in range(1, protocol.epochs + 1):
@@ -89,7 +92,7 @@ def train(
     return model.eval()
 
 
-def load(protocol: TutorialProtocol, root: str | None, device: torch.device) -> dict[str, tuple[Tensor, Tensor]]:
+def load(protocol: TutorialProtocol, root: str | Path | None, device: torch.device) -> dict[str, tuple[Tensor, Tensor]]:
     """Normalised images and labels of "train" (all official training images, validation included) and "test"."""
     parts = {split: load_dataset(protocol.dataset, split, root) for split in ("train", "validation", "test")}
     channels = parts["test"].images.shape[1]

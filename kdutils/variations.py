@@ -6,6 +6,7 @@ if nothing else is said, as in Tables 4-6; "equal" is what they are compared wit
 
 import functools
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 from torch import nn
@@ -75,7 +76,7 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
         *(Variation(f"students, {n} epochs", "student", student={"epochs": n}) for n in (1, 2, 10, 20)),
         *(Variation(f"students, batch {n}", "student", student={"batch_size": n}) for n in (32, 128, 256)),
     ]
-    large = {"teachers": ("large",)}
+    large: dict[str, Any] = {"teachers": ("large",)}
     if dataset == "mnist":
         found += [
             Variation("4096x50", "retraining", training=Training(4096, 50), **large),

@@ -4,7 +4,7 @@ import dataclasses
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from types import ModuleType
@@ -12,28 +12,52 @@ from typing import NoReturn
 
 import pytest
 import torch
+from filelock import FileLock
 
 from kdutils import records
 from kdutils.experiments import Study
 from kdutils.protocols import PROFILES
 
-torch.set_num_threads(1)  # tensors here are tiny: a second thread gains nothing, and on a busy machine it crawls
-
-
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep weights and logits in a temporary folder: no test reads or writes the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KDUTILS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield Path(os.environ["KDUTILS_CACHE"])
+# Tensors here are tiny: a second thread gains nothing, and on a busy machine it crawls. Nor in notebooks' kernels.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
-def smoke_study(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder that all processes of pytest-xdist see."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """Return `folder`, made by the first process that asks for it while the others wait."""
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            partial = folder.with_suffix(".partial")
+            make(partial)
+            partial.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(shared: Path) -> Iterator[Path]:
+    """Keep weights and logits in a temporary folder: no test reads or writes the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KDUTILS_CACHE", str(shared / "cache"))
+        yield shared / "cache"
+
+
+@pytest.fixture(scope="session")
+def smoke_study(own_cache: Path, shared: Path) -> Study:
     """The smoke profile on the digits, run once for all tests (about 30 s). Its records are not to be changed."""
-    study = Study("smoke", ["digits"], compute="missing", device="cpu", results=tmp_path_factory.mktemp("records"))
-    study.missing_class()
-    study.response()
+    study = Study("smoke", ["digits"], compute="missing", device="cpu", results=shared / "records")
+
+    def run(results: Path) -> None:
+        for group in ("teachers", "missing_class"):
+            dataclasses.replace(study, results=results).ensure(group)
+
+    once(shared / "records", run)
     return study
 
 
@@ -107,9 +131,9 @@ def load_book_builder() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def published_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published_book(shared: Path) -> Path:
     """Return the folder of the published book, built once for all tests that look at it."""
     for package in ("jupyter_book", "papermill"):
         if importlib.util.find_spec(package) is None:
             skip_or_fail(f"{package} is needed: pip install '.[pinned,book,test]'")
-    return load_book_builder().publish(tmp_path_factory.mktemp("book"))
+    return once(shared / "book", load_book_builder().publish) / "html"

@@ -1,8 +1,11 @@
 """The book builds from the recorded evidence without a warning, is complete, and its pages stand on their own."""
 
+import datetime
 import json
+import platform
 import re
 from html.parser import HTMLParser
+from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
@@ -10,6 +13,7 @@ import pytest
 from conftest import ROOT, load_book_builder
 
 from kdutils.errors import UserError
+from kdutils.records import commit
 
 builder = load_book_builder()
 TOC = re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text())
@@ -46,6 +50,15 @@ def test_notebook_pages_show_outputs(published_book: Path) -> None:
     for page in pages(published_book):
         if page.parent.name == "notebooks":
             assert "cell_output" in page.read_text(), page.name
+
+
+def test_every_page_says_when_and_with_what_it_was_built(published_book: Path) -> None:
+    for page in pages(published_book):
+        line = re.search(r"Built on (\d{4}-\d\d-\d\d) with ([^<]*)\.</p>", page.read_text())
+        assert line, page.name
+        assert abs(datetime.datetime.now(datetime.UTC).date() - datetime.date.fromisoformat(line[1])).days <= 1
+        for part in (f"Python {platform.python_version()}", f"torch {version('torch')}", "commit " * bool(commit())):
+            assert part in line[2], page.name
 
 
 def test_pages_load_nothing_from_elsewhere(published_book: Path) -> None:
@@ -120,6 +133,18 @@ def test_a_notebook_that_shows_nothing_stops_the_build(tmp_path: Path) -> None:
     write_notebook(tmp_path / "source", "silent", "x = 1")
     with pytest.raises(UserError, match=r"silent\.ipynb executed nothing"):
         builder.execute(tmp_path / "source", {})
+
+
+def test_outputs_of_an_earlier_run_are_no_execution(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path, "idle", "print(1)")
+    notebook = nbformat.read(path, 4)
+    notebook.cells[-1]["outputs"] = [nbformat.v4.new_output("stream", text="1")]
+    nbformat.write(notebook, path)
+    with pytest.raises(UserError, match=r"idle\.ipynb executed nothing"):
+        builder.check_executed(path)
+    notebook.cells[-1]["execution_count"] = 1
+    nbformat.write(notebook, path)
+    builder.check_executed(path)
 
 
 def test_a_warning_stops_the_build(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

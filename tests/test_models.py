@@ -75,7 +75,7 @@ def test_totals_of_table_7(key, total):
 
 @pytest.mark.parametrize("key", ALL)
 def test_layers_of_table_7(key):
-    counts = {kind: 0 for kind in (nn.Conv2d, nn.Linear, nn.Dropout, nn.BatchNorm2d)}
+    counts = dict.fromkeys((nn.Conv2d, nn.Linear, nn.Dropout, nn.BatchNorm2d), 0)
     for module in model_of(*key).modules():
         for kind in counts:
             counts[kind] += isinstance(module, kind)

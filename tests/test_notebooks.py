@@ -1,4 +1,5 @@
-"""Committed notebooks: without outputs, with annotated parameters, ready for Colab. That they run is nbval's part."""
+"""Committed notebooks: without outputs, with annotated parameters, ready for Colab. That they run is shown by
+the published book, which executes each at its own parameters, and by test_pages.py."""
 
 import json
 import re

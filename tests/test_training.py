@@ -135,7 +135,7 @@ def plain_training(teacher: TeacherProtocol, epochs: int) -> tuple[torch.nn.Modu
     """What the protocol says, written out: cross-entropy and Adam by their formulas, one image layout, no helpers."""
     train = load_dataset("digits", "train")
     images, labels = train.images.float() / 255, train.labels
-    taken = {c: 0 for c in range(10)}
+    taken = dict.fromkeys(range(10), 0)
     for i, c in enumerate(labels.tolist()):  # 200 digits, 20 of each class, are the first 20 of each
         taken[c] += 1
         if taken[c] > 20:
