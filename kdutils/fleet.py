@@ -23,10 +23,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from kdutils import compiled
 from kdutils.data import ImageSet
 from kdutils.errors import UserError, check_name
 from kdutils.losses import losses_by_member
-from kdutils.models import INPUT_SHAPES, Network, SameConv2d, SameMaxPool2d, create_model, same_padding
+from kdutils.models import INPUT_SHAPES, NUM_CLASSES, Network, SameConv2d, SameMaxPool2d, create_model, same_padding
 from kdutils.protocols import TABLE_TEMPERATURE, StudentProtocol, seed_for
 from kdutils.response import select_examples
 from kdutils.training import autocast, epoch_batches, graphed, make_optimizer, predict, to_input
@@ -226,8 +227,9 @@ def distil(
         """
         y = labels[batch]
         kept = ((y != missing) & (batch >= 0)).float()  # (E, B)
+        predicted = network(to_input(images[batch.flatten()], device).unflatten(0, batch.shape), kept)
         each = each_loss(
-            network(to_input(images[batch.flatten()], device).unflatten(0, batch.shape)),
+            predicted,
             logits[which[:, None], batch],
             y.expand(len(members), -1),
             temperature=temperature,
@@ -236,7 +238,7 @@ def distil(
         )
         summed = (each * kept).sum(1)
         # A sum over members: each member's gradient is then its own.
-        gradients = torch.autograd.grad((summed / kept.sum(1).clamp(min=1)).sum(), network.parameters)
+        gradients = network.gradients((summed / kept.sum(1).clamp(min=1)).sum(), predicted)
         # A batch of one class alone, as tiny ones may be, leaves the members that lack it nothing to learn.
         optimize(gradients, kept.any(1, keepdim=True) if alone else None)
         total.add_(summed.detach())
@@ -296,10 +298,10 @@ def _optimizer(name: str, weights: Tensor, learning_rate: Tensor) -> Callable[..
     update = {"adam": adam, "sgd": sgd}[name]
 
     @torch.no_grad()
-    def step(gradients: Sequence[Tensor], learning: Tensor | None = None) -> None:
+    def step(gradients: Tensor, learning: Tensor | None = None) -> None:
         state = (weights, first, second, steps)
         before = None if learning is None else [t.clone() for t in state]
-        update(torch.cat([g.flatten(1) for g in gradients], 1), *state)
+        update(gradients, *state)
         if before:
             for t, old in zip(state, before, strict=True):
                 t.copy_(torch.where(learning, t, old))
@@ -313,6 +315,8 @@ class _Stacked:
     All of them lie in one tensor `weights` (E, P), of which `parameters` are views: an optimiser step is then a handful
     of operations, however many layers there are.
     """
+
+    columns = 1  # the last layer's are filled up with zeros to a multiple of this
 
     def __init__(self, member: StudentProtocol, size: int, device: torch.device):
         self.dtype = torch.bfloat16 if member.precision == "bfloat16" else None  # of all layers but the last
@@ -334,6 +338,7 @@ class _Stacked:
             else:
                 raise UserError(f"a fleet cannot hold a {type(layer).__name__} layer")
             tensors += [weight.detach(), layer.bias.detach()[None]]
+        tensors[-2:] = [F.pad(t, (0, -t.shape[1] % self.columns)) for t in tensors[-2:]]
         flat = torch.cat([t.flatten() for t in tensors]).to(device)
         self.weights = flat.expand(size, -1).clone()
         views = self.weights.split([t.numel() for t in tensors], 1)
@@ -341,8 +346,11 @@ class _Stacked:
             v.unflatten(1, t.shape).detach().requires_grad_() for v, t in zip(views, tensors, strict=True)
         ]
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Logits (E, B, 10) of images (E, B, C, H, W) in [0, 1], or (1, B, C, H, W), the same for all members."""
+    def __call__(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Logits (E, B, 10) of images (E, B, C, H, W) in [0, 1], or (1, B, C, H, W), the same for all members.
+
+        Those of examples that are not `kept` (E, B) will have no influence.
+        """
         x = images.permute(0, 1, 3, 4, 2)  # (1, B, H, W, C) may last until the first layer with weights
         x = x.to(self.dtype or x.dtype)
         # Copies: matrix products are slower on views whose members lie at odd distances.
@@ -366,11 +374,62 @@ class _Stacked:
                 x = layer(x)
         return x
 
+    def gradients(self, loss: Tensor, logits: Tensor) -> Tensor:
+        """The gradient (E, P) of a loss that was computed from these logits, the last ones."""
+        return torch.cat([g.flatten(1) for g in torch.autograd.grad(loss, self.parameters)], 1)
+
     @torch.inference_mode()
     def predict(self, images: Tensor, device: torch.device) -> Tensor:
         """Logits float32 (E, N, 10) of images uint8, on the CPU."""
         chunks = [self(to_input(chunk, device)[None]) for chunk in images.to(device).split(250)]
         return torch.cat(chunks, 1).cpu()
+
+
+class _Compiled(_Stacked):
+    """The same on a CPU, member after member through `step.cpp`, without the examples that a member does not learn from."""
+
+    columns = compiled.Network.columns
+
+    def __init__(self, member: StudentProtocol, size: int, device: torch.device):
+        super().__init__(member, size, device)
+        self.network = compiled.Network(self.layers, INPUT_SHAPES[member.dataset], self.weights.dtype)
+        self.room, self.gradient = (self.weights.new_empty(0), torch.zeros_like(self.weights))
+        self.tape = self.features = self.room
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
+        (members, size), net = (len(self.weights), images.shape[1]), self.network
+        if self.tape.shape[1:2] < (size,):
+            self.tape = self.weights.new_zeros(members, size, net.taped)  # the zeros of paddings stay
+            self.features = self.weights.new_empty(members, size, net.features)
+            self.room = self.weights.new_empty(net.room + size * net.features)
+        self.patches = net.patches(images)
+        kept = torch.ones(members, size) if kept is None else kept
+        self.order, self.count = kept.argsort(1, descending=True), kept.sum(1).long()  # first those that are kept
+        out = self.weights.new_zeros(members, size, self.columns)
+        for given, row in zip(self._each(), out, strict=True):
+            net("forward", *given, row)
+        at = self.order[..., None].expand_as(out)
+        return torch.zeros_like(out).scatter_(1, at, out)[..., :NUM_CLASSES].requires_grad_()
+
+    def _each(self) -> Iterator[tuple]:
+        """What both passes of each member take."""
+        for e, count in enumerate(self.count.tolist()):
+            patches = self.patches[e if len(self.patches) > 1 else 0]
+            weights, order, tape, features = (t[e] for t in (self.weights, self.order, self.tape, self.features))
+            yield weights, patches, patches.shape[1], order, count, tape, self.network.taped, features
+
+    def gradients(self, loss: Tensor, logits: Tensor) -> Tensor:
+        (slopes,) = torch.autograd.grad(loss, logits)
+        slopes = F.pad(slopes.gather(1, self.order[..., None].expand_as(slopes)), (0, self.columns - NUM_CLASSES))
+        self.gradient.zero_()
+        for given, row, into in zip(self._each(), slopes, self.gradient, strict=True):
+            self.network("backward", *given, row, into, self.room)
+        return self.gradient
+
+    def predict(self, images: Tensor, device: torch.device) -> Tensor:
+        chunks = [self(to_input(chunk, device)[None]).detach() for chunk in images.split(64)]
+        return torch.cat(chunks, 1).float()
 
 
 def _kernels(x: Tensor) -> ModuleType | None:
