@@ -33,7 +33,7 @@ def library(real: str, widest: int) -> ctypes.CDLL | None:
         path = Path(folder, "step.so")
         options = ["-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", f"-DREAL={real}", f"-DWIDEST={widest}"]
         command = [compiler, *options, "-o", path, Path(__file__).with_name("step.cpp")]
-        if compiler and subprocess.run(command, capture_output=True).returncode == 0:
+        if compiler and subprocess.run(command, capture_output=True, check=False).returncode == 0:
             return ctypes.CDLL(str(path))
     return None
 
@@ -69,7 +69,13 @@ class Network:
                 row |= {"rows": 3, "length": 3 * channels, "stride": stride}
                 size = -(-size // stride)
                 if not found:  # patches
-                    row |= {"in_width": size, "in_channels": 9 * channels, "rows": 1, "length": 9 * channels, "stride": 1}
+                    row |= {
+                        "in_width": size,
+                        "in_channels": 9 * channels,
+                        "rows": 1,
+                        "length": 9 * channels,
+                        "stride": 1,
+                    }
                 channels = layer.out_channels
                 row |= {"height": size, "width": size, "channels": channels, "pool": 0, "active": 0, "slope": 0.0}
                 found.append(row | {"out_width": size, "out_start": 0, "out_size": 0})

@@ -13,6 +13,7 @@ left to `distil_one`, one member after another: there the stacked form, grouped 
 slower than its channels-last loop on one thread, with one process for each core.
 """
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,16 @@ from kdutils import compiled
 from kdutils.data import ImageSet
 from kdutils.errors import UserError, check_name
 from kdutils.losses import losses_by_member
-from kdutils.models import INPUT_SHAPES, NUM_CLASSES, Network, SameConv2d, SameMaxPool2d, create_model, same_padding
+from kdutils.models import (
+    INPUT_SHAPES,
+    NUM_CLASSES,
+    Network,
+    SameConv2d,
+    SameMaxPool2d,
+    count_multiply_adds,
+    create_model,
+    same_padding,
+)
 from kdutils.protocols import TABLE_TEMPERATURE, StudentProtocol, seed_for
 from kdutils.response import select_examples
 from kdutils.training import autocast, epoch_batches, graphed, make_optimizer, predict, to_input
@@ -39,9 +49,28 @@ SHARED = (
 )
 
 
-def is_stacked(member: StudentProtocol, device: torch.device) -> bool:
-    """Whether members of this kind are stacked on this device, or trained one after another."""
-    return device.type == "cuda" or member.dataset == "digits"  # tiny steps cost their overhead, whatever the device
+def back_end(member: StudentProtocol, device: torch.device) -> "type[_Stacked] | None":
+    """What trains members of this kind on this device together; None where they are trained one after another."""
+    if device.type == "cuda" or member.dataset == "digits":
+        return _Stacked  # tiny steps cost their overhead, whatever the device
+    with contextlib.suppress(ValueError):
+        if member.precision == "float32":
+            compiled.Network(_layers(member), INPUT_SHAPES[member.dataset], torch.get_default_dtype())
+            return _Compiled
+    return None
+
+
+def group_size(member: StudentProtocol, device: torch.device) -> int | None:
+    """How many members of this kind are best given to one process at a time; None for as many as there are.
+
+    On a CPU their step is to be some ten milliseconds long: with more members what a step costs beside arithmetic is
+    shared by more, with fewer less is lost when a process is killed.
+    """
+    kind = back_end(member, device)
+    if kind is _Compiled:
+        operations = 6 * member.batch_size * count_multiply_adds(_network(member), member.dataset)
+        return min(8, max(1, int(1.5e9 / operations)))
+    return None if kind else 1
 
 
 @dataclass(frozen=True)
@@ -85,6 +114,11 @@ def epochs_of_batches(member: StudentProtocol, size: int) -> Iterator[list[Tenso
 def _network(member: StudentProtocol) -> Network:
     seed = seed_for("init", member.seed, member.role)
     return create_model(member.dataset, member.role, seed=seed, variant=member.variant)
+
+
+def _layers(member: StudentProtocol) -> list[nn.Module]:
+    model = _network(member)
+    return [*model.features, model.classifier]
 
 
 def distil_one(
@@ -173,7 +207,7 @@ def distil(
     device : torch.device
         Where to train.
     stacked : bool, optional
-        Which back end; by default `is_stacked` decides.
+        Whether members are stacked or trained by `distil_one`; by default `back_end` decides.
     on_epoch : callable, optional
         Called after each epoch with the number of members that it was one of.
     train : bool
@@ -199,7 +233,8 @@ def distil(
             raise UserError(
                 f"teacher {source[0]} has {len(teachers[source])} rows of logits for {len(transfer)} images"
             )
-    if not (is_stacked(first, device) if stacked is None else stacked):
+    kind = back_end(first, device) if stacked is None else _Stacked if stacked else None
+    if kind is None:
         take = lambda m: teachers[m.source]
         return [distil_one(m, transfer, take(m), validation, test, device, on_epoch, train) for m in members]
     column = lambda values: torch.tensor(values, device=device)[:, None]
@@ -216,7 +251,7 @@ def distil(
     if len(streams) > 1 and first.steps is None:
         raise UserError("members with different numbers of examples share a fleet only where `steps` is given")
     images, labels = (transfer.images.to(device), transfer.labels.to(device))
-    network = _Stacked(first, len(members), device)
+    network = kind(first, len(members), device)
     optimize = _optimizer(first.optimizer, network.weights, column([m.learning_rate for m in members]))
     total, count = (torch.zeros(len(members), device=device) for _ in range(2))
 
@@ -320,8 +355,7 @@ class _Stacked:
 
     def __init__(self, member: StudentProtocol, size: int, device: torch.device):
         self.dtype = torch.bfloat16 if member.precision == "bfloat16" else None  # of all layers but the last
-        model = _network(member)
-        self.layers = [*model.features, model.classifier]
+        self.layers = _layers(member)
         tensors: list[Tensor] = []
         channels: int | None = INPUT_SHAPES[member.dataset][0]  # of the activations that the next dense layer flattens
         for layer in self.layers:
@@ -405,7 +439,10 @@ class _Compiled(_Stacked):
             self.room = self.weights.new_empty(net.room + size * net.features)
         self.patches = net.patches(images)
         kept = torch.ones(members, size) if kept is None else kept
-        self.order, self.count = kept.argsort(1, descending=True), kept.sum(1).long()  # first those that are kept
+        self.order, self.count = (
+            kept.argsort(dim=1, descending=True, stable=True),
+            kept.sum(1).long(),
+        )  # first those that are kept
         out = self.weights.new_zeros(members, size, self.columns)
         for given, row in zip(self._each(), out, strict=True):
             net("forward", *given, row)

@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kdutils import fleet, records, running, training
+from kdutils import compiled, fleet, records, running, training
 from kdutils.data import ImageSet, data_hash, load_dataset
 from kdutils.errors import UserError
 from kdutils.fleet import SHARED, Student, distil, distil_one, epochs_of_batches, transfer_indices
@@ -25,6 +25,17 @@ from kdutils.training import make_optimizer, predict, stratified, to_input
 
 CPU = torch.device("cpu")
 SOURCES = (("a", 1), ("b", 2))
+#: As `distil` takes them; None stands for the compiled one here.
+BACK_ENDS = [True, False, None]
+
+
+@pytest.fixture(autouse=True)
+def compiled_where_asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = getattr(request.node, "callspec", None)
+    if parameters and parameters.params.get("stacked", True) is None:
+        if compiled.library("float", 8) is None:
+            pytest.skip("no C++ compiler here")
+        monkeypatch.setattr(fleet, "back_end", lambda *_: fleet._Compiled)
 
 
 def student(dataset: str = "digits", **changes) -> StudentProtocol:
@@ -97,24 +108,33 @@ def assert_differ(students: list[Student]) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("role", ["student", "student-baseline"])
-def test_stacked_equals_plain(role, optimizer):
+@pytest.mark.parametrize("role, stacked", [("student", True), ("student", None), ("student-baseline", True)], ids=str)
+def test_fleet_equals_plain(role, stacked, optimizer):
     """150 steps in float32."""
     rates = {} if optimizer == "adam" else {"optimizer": "sgd", "learning_rate": 0.02}
     chosen = [dataclasses.replace(m, **rates) for m in members(role=role)]
     given = material("digits", 400)
-    stacked = distil(chosen, *given, CPU, stacked=True)
+    found = distil(chosen, *given, CPU, stacked=stacked)
     transfer, logits, *others = given
     plain = [distil_one(m, transfer, logits[m.teacher, m.teacher_epoch], *others, CPU) for m in chosen]
     assert_differ(plain)
-    assert_agree(stacked, plain, tolerance=1e-3)
+    assert_agree(found, plain, tolerance=1e-3)
 
 
-@pytest.mark.parametrize("role", ["student", "student-baseline", "teacher-small"])
-def test_stacked_equals_plain_in_double_precision(double, role):
+@pytest.mark.parametrize(
+    "role, stacked",
+    [
+        ("student", True),
+        ("student", None),
+        ("student-baseline", True),
+        ("teacher-small", True),
+        ("teacher-small", None),
+    ],
+)
+def test_fleet_equals_plain_in_double_precision(double, role, stacked):
     chosen, given = members(role=role, epochs=2), material("digits", 400)
-    stacked = distil(chosen, *given, CPU, stacked=True)
-    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)  # logits are stored as float32
+    found = distil(chosen, *given, CPU, stacked=stacked)
+    assert_agree(found, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)  # logits are stored as float32
 
 
 def test_stacked_equals_plain_for_a_student_of_the_large_teachers_family(double):
@@ -131,7 +151,7 @@ def test_a_network_that_cannot_be_stacked_is_refused(variant):
         distil(members(variant=variant), *material("digits", 100), CPU, stacked=True)
 
 
-@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("stacked", BACK_ENDS)
 def test_members_learn_from_their_own_source(stacked):
     """Students of one teacher, of a counterfeit of it, and of the counterfeit made for another temperature."""
     transfer, logits, *others = material("digits", 100)
@@ -212,7 +232,7 @@ def test_students_that_teach_keep_their_logits_on_the_whole_transfer_set(stacked
 # A student is its own
 
 
-@pytest.mark.parametrize("stacked", [True, False], ids=["stacked", "one by one"])
+@pytest.mark.parametrize("stacked", BACK_ENDS, ids=["stacked", "one by one", "compiled"])
 def test_a_student_does_not_depend_on_the_fleet_it_rides_in(double, stacked):
     """150 steps: every student is that of the plain loop, in a fleet of any size and order. On a GPU: below."""
     _assert_own_in_any_fleet(CPU, stacked)
@@ -256,7 +276,7 @@ def test_a_student_of_a_worker_is_that_of_the_plain_loop(real_data, tmp_path, mo
     assert_agree([done[m] for m in chosen], expected, tolerance=2e-2)  # logits are stored in half precision
 
 
-@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("stacked", BACK_ENDS)
 def test_examples_of_the_missing_class_have_no_influence(stacked):
     transfer, logits, *others = material("digits", 400)
     chosen = [student(epochs=1), student(epochs=1, missing_class=7)]
@@ -310,17 +330,18 @@ def few(**changes) -> list[StudentProtocol]:
     ]
 
 
+@pytest.mark.parametrize("stacked", [True, None])
 @pytest.mark.parametrize(
     "chosen",
     [few(), few()[2:], few(batch_size=64), [*few()[:2], *few(examples=12)[1:3], *few(examples=1)[2:]]],
     ids=["own", "same examples", "all at once", "several numbers"],
 )
-def test_stacked_equals_plain_with_few_examples(chosen):
+def test_fleet_equals_plain_with_few_examples(chosen, stacked):
     """120 steps in float32."""
     given = material("digits", 400)
     plain = distil(chosen, *given, CPU, stacked=False)
     assert_differ(plain)
-    assert_agree(distil(chosen, *given, CPU, stacked=True), plain, tolerance=1e-3)
+    assert_agree(distil(chosen, *given, CPU, stacked=stacked), plain, tolerance=1e-3)
 
 
 def test_few_examples_are_all_that_is_learnt_from():
@@ -418,7 +439,7 @@ def test_numbers_of_examples_that_make_epochs_of_different_length_are_refused():
         distil(chosen, *material("digits", 400), CPU, stacked=True)
 
 
-@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("stacked", BACK_ENDS)
 def test_a_member_that_diverges_is_named(stacked):
     chosen = [student(), student(missing_class=5, learning_rate=1e30)]
     with pytest.raises(FloatingPointError, match="missing_class=5.*diverged in epoch 1") as error:
