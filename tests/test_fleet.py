@@ -204,9 +204,33 @@ def test_a_batch_without_examples_leaves_a_member_as_it_was(double, optimizer):
     assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)
 
 
-def test_by_default_digits_are_stacked_and_larger_images_on_a_cpu_are_not():
-    assert fleet.is_stacked(student("digits"), CPU) and not fleet.is_stacked(student("mnist"), CPU)
-    assert fleet.is_stacked(student("mnist"), torch.device("cuda"))
+def test_the_back_end_is_chosen_by_device_and_network(monkeypatch):
+    for role in ("student", "student-baseline"):
+        assert fleet.back_end(student("mnist", role=role), torch.device("cuda")) is fleet._Stacked
+        assert fleet.back_end(student("digits", role=role), CPU) is fleet._Stacked
+    plain = [{"role": "student-baseline"}, {"variant": "batchnorm"}, {"precision": "bfloat16"}]
+    assert all(fleet.back_end(student("mnist", **changes), CPU) is None for changes in plain)
+    assert fleet.group_size(student("mnist", variant="batchnorm"), CPU) == 1
+    if compiled.library("float", 16):
+        assert fleet.back_end(student("mnist"), CPU) is fleet._Compiled
+        assert fleet.group_size(student("mnist", batch_size=64), CPU) > 1
+    monkeypatch.setattr(compiled, "library", lambda *_: None)
+    assert fleet.back_end(student("mnist"), CPU) is None, "there may be no compiler"
+
+
+def test_a_compiler_that_fails_is_no_error(monkeypatch):
+    monkeypatch.setattr(compiled.shutil, "which", lambda name: "false")
+    assert compiled.library.__wrapped__("float", 8) is None
+
+
+@pytest.mark.parametrize("dataset, variant", [("mnist", "table7"), ("mnist", "relu"), ("cifar10", "width/4")])
+def test_compiled_equals_plain_on_larger_images(double, real_data, dataset, variant):
+    """100 steps: padding in asymmetry, strides 1 and 2, colour, one to three convolutions."""
+    given = material(dataset, 200, real_data, measured=20)
+    chosen = members(dataset, variant=variant, batch_size=4, epochs=2)[:3]
+    assert fleet.back_end(chosen[0], CPU) is fleet._Compiled
+    found = distil(chosen, *given, CPU)
+    assert_agree(found, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["logits", "decoupled", "standardised"])
@@ -218,7 +242,7 @@ def test_stacked_equals_plain_for_every_loss(double, loss):
     assert_agree(distil(chosen, *given, CPU, stacked=True), plain, tolerance=1e-6)
 
 
-@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("stacked", BACK_ENDS)
 def test_students_that_teach_keep_their_logits_on_the_whole_transfer_set(stacked):
     """Also where they learnt from few of its examples; what they say elsewhere stays as it is."""
     transfer, logits, validation, _ = material("digits", 400)
@@ -267,9 +291,13 @@ def test_a_student_of_a_worker_is_that_of_the_plain_loop(real_data, tmp_path, mo
     rest = {"gram": torch.eye(10), "loss": torch.zeros(()), "seconds": torch.zeros(())}
     records.save_tensors(training.snapshot_path(teacher, 1), logits | rest)
     jobs = [(members, {(key(teacher), 1): teacher}, "cpu") for members in running.fleets(chosen, CPU)]
-    assert len(jobs) == 3
+    assert len(jobs) == (2 if compiled.library("float", 16) else 3)
     with running.workers(2, CPU) as pool:
-        done = {job[0][0]: found[0] for job, found in running.in_order_of_ending(pool, running.run_fleet, jobs)}
+        done = {
+            m: student
+            for job, found in running.in_order_of_ending(pool, running.run_fleet, jobs)
+            for m, student in zip(job[0], found, strict=True)
+        }
     images = (sets["validation"], sets["test"])
     expected = [distil_one(m, sets["train"], logits["train"], *images, CPU) for m in chosen]
     assert_differ(expected)
