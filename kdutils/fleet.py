@@ -6,11 +6,15 @@ members. Members that learn from the same examples share every minibatch. A miss
 its examples, and a member's loss is divided by the examples it keeps, so a student's result does not depend on the
 fleet it rides in, beyond the rounding of differently shaped matrix products.
 
-Two back ends, one meaning. On a GPU, and for the digits everywhere, the members are stacked: activations are
-(E, B, H, W, C), a convolution is a patch matrix times a weight matrix, batched over members, and where members share
-their minibatches the first convolution's patches are shared by all. On a CPU larger images are
-left to `distil_one`, one member after another: there the stacked form, grouped convolutions and a compiled stack were all
-slower than its channels-last loop on one thread, with one process for each core.
+Three back ends, one meaning; `back_end` chooses, from what was measured:
+
+- On a GPU, and for the digits everywhere, the members are stacked: activations are (E, B, H, W, C), a convolution is a
+  patch matrix times a weight matrix, batched over members, and where members share their minibatches the first
+  convolution's patches are shared by all. Launching a step, or calling its operations, costs more than its arithmetic.
+- On a CPU with a C++ compiler the Table 7 students for larger images go through `step.cpp`, member after member and image
+  by image, some members a process, one process a core. Only the loss and the optimiser are PyTorch's, on all members.
+- Whatever that does not fit (other layers, bfloat16, no compiler) is left to `distil_one`, one member after another:
+  stacked, grouped and compiled by PyTorch it was slower than that channels-last loop on one thread.
 """
 
 import contextlib
@@ -50,7 +54,7 @@ SHARED = (
 
 
 def back_end(member: StudentProtocol, device: torch.device) -> "type[_Stacked] | None":
-    """What trains members of this kind on this device together; None where they are trained one after another."""
+    """What trains members of this kind on this device together; None where `distil_one` trains them one by one."""
     if device.type == "cuda" or member.dataset == "digits":
         return _Stacked  # tiny steps cost their overhead, whatever the device
     with contextlib.suppress(ValueError):
@@ -439,10 +443,8 @@ class _Compiled(_Stacked):
             self.room = self.weights.new_empty(net.room + size * net.features)
         self.patches = net.patches(images)
         kept = torch.ones(members, size) if kept is None else kept
-        self.order, self.count = (
-            kept.argsort(dim=1, descending=True, stable=True),
-            kept.sum(1).long(),
-        )  # first those that are kept
+        self.order = kept.argsort(dim=1, descending=True, stable=True)  # first those that are kept
+        self.count = kept.sum(1).long()
         out = self.weights.new_zeros(members, size, self.columns)
         for given, row in zip(self._each(), out, strict=True):
             net("forward", *given, row)

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from kdutils import records
+from kdutils import compiled, records
 from kdutils.experiments import Study
 from kdutils.fleet import _Compiled, _Stacked, back_end, distil, group_size
 from kdutils.models import count_multiply_adds, create_model
@@ -189,16 +189,17 @@ class Bench:
                 note = f"{names[chosen]}; {other}; in one process with one thread"
                 self.add(f"back end, {other}", dataset, "student", 4, member.batch_size, **values, note=note)
 
-    def _back_end(self, dataset: str, stacked: bool):
+    def _back_end(self, dataset: str, stacked: bool | None):
         """A function from a number of steps to seconds a student's step, of four students in this process."""
-        students, _, sets, logits = self.material(dataset)
-        few = sets["test"].subset(range(10))
-        given = (sets["train"], {students[0].source: logits}, few, few, self.device, stacked)
-
-        def run(steps: int) -> None:
-            distil([dataclasses.replace(m, epochs=1, steps=steps) for m in students[:4]], *given)
-
+        run = lambda steps: self._here(dataset, stacked, 4, steps)
         return lambda steps: step_seconds(run, steps, self.device) / 4
+
+    def _here(self, dataset: str, stacked: bool | None, members: int, steps: int) -> None:
+        """Distil the first `members` students in this process."""
+        students, _, sets, logits = self.material(dataset)
+        chosen = [dataclasses.replace(m, epochs=1, steps=steps) for m in students[:members]]
+        few = sets["test"].subset(range(10))
+        distil(chosen, sets["train"], {students[0].source: logits}, few, few, self.device, stacked)
 
     def torchdistill(self) -> None:
         """MNIST's students against torchdistill, whose teacher runs at every step; a part of an epoch, scaled."""
@@ -265,11 +266,15 @@ class Bench:
         """What the time of a fleet's steps is spent on; on a CPU in one process with one thread, as a worker has."""
         for dataset in dict.fromkeys((self.datasets[0], self.datasets[-1])):
             member = self.material(dataset)[0][0]
-            members = 6 if self.quick else 60 if self.cuda else 1
+            members = 6 if self.quick else 60 if self.cuda else group_size(member, self.device) or 1
             steps = 5 if self.quick else 20 if self.cuda or dataset == "cifar10" else 60
-            # Kernels that a graph replays are not told apart.
-            with using_threads(1), unittest.mock.patch("kdutils.fleet.graphed", lambda step: step):
-                shares = measure.time_shares(partial(self.distil, dataset, members, steps), self.device)
+            # Kernels that a graph replays are not told apart, and what is not PyTorch's must say that it runs.
+            with (
+                using_threads(1),
+                unittest.mock.patch("kdutils.fleet.graphed", lambda step: step),
+                unittest.mock.patch.object(compiled.Network, "__call__", measure.recorded(compiled.Network.__call__)),
+            ):
+                shares = measure.time_shares(partial(self._here, dataset, None, members, steps), self.device)
             for kind, share in shares.items():
                 self.add(
                     f"time in {kind}", dataset, "student", members, member.batch_size, share=share, note="profiler"
