@@ -28,7 +28,7 @@ _FIELDS += ("out_width", "out_start", "out_size", "pool", "active")
 @functools.cache
 def library(real: str, widest: int) -> ctypes.CDLL | None:
     """`step.cpp` made for this machine, or None where it cannot be."""
-    compiler = shutil.which("c++")
+    compiler = ctypes.sizeof(ctypes.c_long) == 8 and shutil.which("c++")  # `step.cpp` reads indices as long
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "step.so")
         options = ["-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", f"-DREAL={real}", f"-DWIDEST={widest}"]
@@ -65,20 +65,14 @@ class Network:
                 if found:
                     found[-1] |= {"out_width": padded, "out_start": pads[0] * (padded + 1) * channels}
                     found[-1] |= {"out_size": padded**2 * channels}
-                row = {"in_width": padded, "in_channels": channels, "in_size": padded**2 * channels}
-                row |= {"rows": 3, "length": 3 * channels, "stride": stride}
+                taken = (padded, channels, padded**2 * channels, 3, 3 * channels, stride)
                 size = -(-size // stride)
-                if not found:  # patches
-                    row |= {
-                        "in_width": size,
-                        "in_channels": 9 * channels,
-                        "rows": 1,
-                        "length": 9 * channels,
-                        "stride": 1,
-                    }
+                if not found:  # patches, made beforehand
+                    taken = (size, 9 * channels, taken[2], 1, 9 * channels, 1)
                 channels = layer.out_channels
-                row |= {"height": size, "width": size, "channels": channels, "pool": 0, "active": 0, "slope": 0.0}
-                found.append(row | {"out_width": size, "out_start": 0, "out_size": 0})
+                # Until a layer that follows says otherwise.
+                values = (size, size, channels, *taken, size, 0, 0, 0, 0, 0.0)
+                found.append(dict(zip((*_FIELDS, "slope"), values, strict=True)))
             elif isinstance(layer, SameMaxPool2d):
                 found[-1]["pool"] = 1
             elif isinstance(layer, nn.ReLU | nn.LeakyReLU):
@@ -86,14 +80,12 @@ class Network:
         self.features = size * size * channels
         self.taped = sum(r["height"] * r["width"] * r["channels"] + r["out_size"] for r in found)
         weights = sum((r["rows"] * r["length"] + 1) * r["channels"] for r in found)
-        largest = sum(r["height"] * r["width"] * r["channels"] + r["in_size"] for r in found[1:] or found)
-        first = found[0]["height"] * found[0]["width"] * found[0]["channels"]
-        self.room = weights + self.features * self.columns + largest + first
+        gradients = sum(r["height"] * r["width"] * r["channels"] + r["in_size"] for r in found)
+        self.room = weights + self.features * self.columns + gradients
         fields = [*((name, ctypes.c_long) for name in _FIELDS), ("slope", real[1])]
         table = type("Layer", (ctypes.Structure,), {"_fields_": fields})
         self._layers = (table * len(found))(*(table(*(r[name] for name, _ in fields)) for r in found))
-        numbers = (ctypes.c_long * 3)(len(found), self.features, self.columns)
-        self._network = (ctypes.c_long * 4)(*numbers, ctypes.addressof(self._layers))
+        self._network = (ctypes.c_long * 4)(len(found), self.features, self.columns, ctypes.addressof(self._layers))
         self._library = library(real[0], math.gcd(self.columns, *(r["channels"] for r in found)))
         if self._library is None:
             raise ValueError("no compiler")
