@@ -12,7 +12,7 @@ Three back ends, one meaning; `back_end` chooses, from what was measured:
   patch matrix times a weight matrix, batched over members, and where members share their minibatches the first
   convolution's patches are shared by all. Launching a step, or calling its operations, costs more than its arithmetic.
 - On a CPU with a C++ compiler the Table 7 students for larger images go through `step.cpp`, member after member and image
-  by image, some members a process, one process a core. Only the loss and the optimiser are PyTorch's, on all members.
+  by image, some members a process, one process a core. Only the loss and the optimisers are PyTorch's.
 - Whatever that does not fit (other layers, bfloat16, no compiler) is left to `distil_one`, one member after another:
   stacked, grouped and compiled by PyTorch it was slower than that channels-last loop on one thread.
 """
@@ -67,13 +67,13 @@ def back_end(member: StudentProtocol, device: torch.device) -> "type[_Stacked] |
 def group_size(member: StudentProtocol, device: torch.device) -> int | None:
     """How many members of this kind are best given to one process at a time; None for as many as there are.
 
-    On a CPU their step is to be some ten milliseconds long: with more members what a step costs beside arithmetic is
+    On a CPU their step is to be ten or twenty milliseconds long: with more members what a step costs beside arithmetic is
     shared by more, with fewer less is lost when a process is killed.
     """
     kind = back_end(member, device)
     if kind is _Compiled:
         operations = 6 * member.batch_size * count_multiply_adds(_network(member), member.dataset)
-        return min(8, max(1, int(1.5e9 / operations)))
+        return min(8, max(1, int(3e9 / operations)))
     return None if kind else 1
 
 
@@ -256,7 +256,8 @@ def distil(
         raise UserError("members with different numbers of examples share a fleet only where `steps` is given")
     images, labels = (transfer.images.to(device), transfer.labels.to(device))
     network = kind(first, len(members), device)
-    optimize = _optimizer(first.optimizer, network.weights, column([m.learning_rate for m in members]))
+    optimizer = _each_optimizer if kind is _Compiled else _optimizer
+    optimize = optimizer(first.optimizer, network.weights, column([m.learning_rate for m in members]))
     total, count = (torch.zeros(len(members), device=device) for _ in range(2))
 
     def step(batch: Tensor, alone: bool = False) -> None:
@@ -313,6 +314,19 @@ def distil(
     trained = network.predict(transfer.images, device) if train else [None] * len(members)
     columns = (predicted, tested, torch.stack(curves, 1), torch.stack(losses, 1), trained)
     return [Student(*values, train=logits) for *values, logits in zip(*columns, strict=True)]
+
+
+def _each_optimizer(name: str, weights: Tensor, learning_rate: Tensor) -> Callable[..., None]:
+    """As `_optimizer`, by PyTorch's own: some calls a member, but large weights pass through memory once."""
+    rows = [nn.ParameterList([row]) for row in weights]
+    optimizers = [make_optimizer(row, name, float(rate)) for row, rate in zip(rows, learning_rate, strict=True)]
+
+    def step(gradients: Tensor, learning: Tensor | None = None) -> None:
+        for e, (row, optimizer) in enumerate(zip(rows, optimizers, strict=True)):
+            row[0].grad = gradients[e] if learning is None or learning[e] else None
+            optimizer.step()
+
+    return step
 
 
 def _optimizer(name: str, weights: Tensor, learning_rate: Tensor) -> Callable[..., None]:
