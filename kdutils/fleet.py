@@ -6,13 +6,18 @@ members. Members that learn from the same examples share every minibatch. A miss
 its examples, and a member's loss is divided by the examples it keeps, so a student's result does not depend on the
 fleet it rides in, beyond the rounding of differently shaped matrix products.
 
-Two back ends, one meaning. On a GPU, and for the digits everywhere, the members are stacked: activations are
-(E, B, H, W, C), a convolution is a patch matrix times a weight matrix, batched over members, and where members share
-their minibatches the first convolution's patches are shared by all. On a CPU larger images are
-left to `distil_one`, one member after another: there the stacked form, grouped convolutions and a compiled stack were all
-slower than its channels-last loop on one thread, with one process for each core.
+Three back ends, one meaning; `back_end` chooses, from what was measured:
+
+- On a GPU, and for the digits everywhere, the members are stacked: activations are (E, B, H, W, C), a convolution is a
+  patch matrix times a weight matrix, batched over members, and where members share their minibatches the first
+  convolution's patches are shared by all. Launching a step, or calling its operations, costs more than its arithmetic.
+- On a CPU with a C++ compiler the Table 7 students for larger images go through `step.cpp`, member after member and image
+  by image, some members a process, one process a core. Only the loss and the optimisers are PyTorch's.
+- Whatever that does not fit (other layers, bfloat16, no compiler) is left to `distil_one`, one member after another:
+  stacked, grouped and compiled by PyTorch it was slower than that channels-last loop on one thread.
 """
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,10 +28,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from kdutils import compiled
 from kdutils.data import ImageSet
 from kdutils.errors import Diverged, UserError, check_name
 from kdutils.losses import losses_by_member
-from kdutils.models import INPUT_SHAPES, Network, SameConv2d, SameMaxPool2d, create_model, same_padding
+from kdutils.models import (
+    INPUT_SHAPES,
+    NUM_CLASSES,
+    Network,
+    SameConv2d,
+    SameMaxPool2d,
+    count_multiply_adds,
+    create_model,
+    same_padding,
+)
 from kdutils.protocols import TABLE_TEMPERATURE, StudentProtocol, seed_for
 from kdutils.response import select_examples
 from kdutils.training import autocast, epoch_batches, graphed, make_optimizer, predict, to_input
@@ -38,9 +53,28 @@ SHARED = (
 )
 
 
-def is_stacked(member: StudentProtocol, device: torch.device) -> bool:
-    """Whether members of this kind are stacked on this device, or trained one after another."""
-    return device.type == "cuda" or member.dataset == "digits"  # tiny steps cost their overhead, whatever the device
+def back_end(member: StudentProtocol, device: torch.device) -> "type[_Stacked] | None":
+    """What trains members of this kind on this device together; None where `distil_one` trains them one by one."""
+    if device.type == "cuda" or member.dataset == "digits":
+        return _Stacked  # tiny steps cost their overhead, whatever the device
+    with contextlib.suppress(ValueError):
+        if member.precision == "float32":
+            compiled.Network(_layers(member), INPUT_SHAPES[member.dataset], torch.get_default_dtype())
+            return _Compiled
+    return None
+
+
+def group_size(member: StudentProtocol, device: torch.device) -> int | None:
+    """How many members of this kind are best given to one process at a time; None for as many as there are.
+
+    On a CPU their step is to be ten or twenty milliseconds long: with more members what a step costs beside arithmetic is
+    shared by more, with fewer less is lost when a process is killed.
+    """
+    kind = back_end(member, device)
+    if kind is _Compiled:
+        operations = 6 * member.batch_size * count_multiply_adds(_network(member), member.dataset)
+        return min(8, max(1, int(3e9 / operations)))
+    return None if kind else 1
 
 
 @dataclass(frozen=True)
@@ -93,6 +127,11 @@ def epochs_of_batches(member: StudentProtocol, size: int) -> Iterator[list[Tenso
 def _network(member: StudentProtocol) -> Network:
     seed = seed_for("init", member.seed, member.role)
     return create_model(member.dataset, member.role, seed=seed, variant=member.variant)
+
+
+def _layers(member: StudentProtocol) -> list[nn.Module]:
+    model = _network(member)
+    return [*model.features, model.classifier]
 
 
 def distil_one(
@@ -181,7 +220,7 @@ def distil(
     device : torch.device
         Where to train.
     stacked : bool, optional
-        Which back end; by default `is_stacked` decides.
+        Whether members are stacked or trained by `distil_one`; by default `back_end` decides.
     on_epoch : callable, optional
         Called after each epoch with the number of members that it was one of.
     train : bool
@@ -213,7 +252,8 @@ def distil(
             raise UserError(
                 f"teacher {source[0]} has {len(teachers[source])} rows of logits for {len(transfer)} images"
             )
-    if not (is_stacked(first, device) if stacked is None else stacked):
+    kind = back_end(first, device) if stacked is None else _Stacked if stacked else None
+    if kind is None:
         take = lambda m: teachers[m.source]
         return [distil_one(m, transfer, take(m), validation, test, device, on_epoch, train) for m in members]
     column = lambda values: torch.tensor(values, device=device)[:, None]
@@ -230,8 +270,9 @@ def distil(
     if len(streams) > 1 and first.steps is None:
         raise UserError("members with different numbers of examples share a fleet only where `steps` is given")
     images, labels = (transfer.images.to(device), transfer.labels.to(device))
-    network = _Stacked(first, len(members), device)
-    optimize = _optimizer(first.optimizer, network.weights, column([m.learning_rate for m in members]))
+    network = kind(first, len(members), device)
+    optimizer = _each_optimizer if kind is _Compiled else _optimizer
+    optimize = optimizer(first.optimizer, network.weights, column([m.learning_rate for m in members]))
     total, count, begun = (torch.zeros(len(members), device=device) for _ in range(3))
 
     def step(batch: Tensor, alone: bool = False) -> None:
@@ -242,8 +283,9 @@ def distil(
         begun.add_(total.isfinite())
         y = labels[batch]
         kept = ((y != missing) & (batch >= 0)).float()  # (E, B)
+        predicted = network(to_input(images[batch.flatten()], device).unflatten(0, batch.shape), kept)
         each = each_loss(
-            network(to_input(images[batch.flatten()], device).unflatten(0, batch.shape)),
+            predicted,
             logits[which[:, None], batch],
             y.expand(len(members), -1),
             temperature=temperature,
@@ -252,7 +294,7 @@ def distil(
         )
         summed = (each * kept).sum(1)
         # A sum over members: each member's gradient is then its own.
-        gradients = torch.autograd.grad((summed / kept.sum(1).clamp(min=1)).sum(), network.parameters)
+        gradients = network.gradients((summed / kept.sum(1).clamp(min=1)).sum(), predicted)
         # A batch of one class alone, as tiny ones may be, leaves the members that lack it nothing to learn.
         optimize(gradients, kept.any(1, keepdim=True) if alone else None)
         total.add_(summed.detach())
@@ -290,6 +332,19 @@ def distil(
     return [diverged.get(n, student) for n, student in enumerate(students)]
 
 
+def _each_optimizer(name: str, weights: Tensor, learning_rate: Tensor) -> Callable[..., None]:
+    """As `_optimizer`, by PyTorch's own: some calls a member, but large weights pass through memory once."""
+    rows = [nn.ParameterList([row]) for row in weights]
+    optimizers = [make_optimizer(row, name, float(rate)) for row, rate in zip(rows, learning_rate, strict=True)]
+
+    def step(gradients: Tensor, learning: Tensor | None = None) -> None:
+        for e, (row, optimizer) in enumerate(zip(rows, optimizers, strict=True)):
+            row[0].grad = gradients[e] if learning is None or learning[e] else None
+            optimizer.step()
+
+    return step
+
+
 def _optimizer(name: str, weights: Tensor, learning_rate: Tensor) -> Callable[..., None]:
     """As `training.make_optimizer`, elementwise on all members' weights (E, P) with one learning rate (E, 1) a member.
 
@@ -312,10 +367,10 @@ def _optimizer(name: str, weights: Tensor, learning_rate: Tensor) -> Callable[..
     update = {"adam": adam, "sgd": sgd}[name]
 
     @torch.no_grad()
-    def step(gradients: Sequence[Tensor], learning: Tensor | None = None) -> None:
+    def step(gradients: Tensor, learning: Tensor | None = None) -> None:
         state = (weights, first, second, steps)
         before = None if learning is None else [t.clone() for t in state]
-        update(torch.cat([g.flatten(1) for g in gradients], 1), *state)
+        update(gradients, *state)
         if before and learning is not None:
             for t, old in zip(state, before, strict=True):
                 t.copy_(torch.where(learning, t, old))
@@ -330,10 +385,11 @@ class _Stacked:
     of operations, however many layers there are.
     """
 
+    columns = 1  # the last layer's are filled up with zeros to a multiple of this
+
     def __init__(self, member: StudentProtocol, size: int, device: torch.device):
         self.dtype = torch.bfloat16 if member.precision == "bfloat16" else None  # of all layers but the last
-        model = _network(member)
-        self.layers = [*model.features, model.classifier]
+        self.layers = _layers(member)
         tensors: list[Tensor] = []
         channels: int | None = INPUT_SHAPES[member.dataset][0]  # of the activations that the next dense layer flattens
         for layer in self.layers:
@@ -350,6 +406,7 @@ class _Stacked:
             else:
                 raise UserError(f"a fleet cannot hold a {type(layer).__name__} layer")
             tensors += [weight.detach(), layer.bias.detach()[None]]
+        tensors[-2:] = [F.pad(t, (0, -t.shape[1] % self.columns)) for t in tensors[-2:]]
         flat = torch.cat([t.flatten() for t in tensors]).to(device)
         self.weights = flat.expand(size, -1).clone()
         views = self.weights.split([t.numel() for t in tensors], 1)
@@ -357,8 +414,11 @@ class _Stacked:
             v.unflatten(1, t.shape).detach().requires_grad_() for v, t in zip(views, tensors, strict=True)
         ]
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Logits (E, B, 10) of images (E, B, C, H, W) in [0, 1], or (1, B, C, H, W), the same for all members."""
+    def __call__(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Logits (E, B, 10) of images (E, B, C, H, W) in [0, 1], or (1, B, C, H, W), the same for all members.
+
+        Those of examples that are not `kept` (E, B) will have no influence.
+        """
         x = images.permute(0, 1, 3, 4, 2)  # (1, B, H, W, C) may last until the first layer with weights
         x = x.to(self.dtype or x.dtype)
         # Copies: matrix products are slower on views whose members lie at odd distances.
@@ -382,11 +442,63 @@ class _Stacked:
                 x = layer(x)
         return x
 
+    def gradients(self, loss: Tensor, logits: Tensor) -> Tensor:
+        """The gradient (E, P) of a loss that was computed from these logits, the last ones."""
+        return torch.cat([g.flatten(1) for g in torch.autograd.grad(loss, self.parameters)], 1)
+
     @torch.inference_mode()
     def predict(self, images: Tensor, device: torch.device) -> Tensor:
         """Logits float32 (E, N, 10) of images uint8, on the CPU."""
         chunks = [self(to_input(chunk, device)[None]) for chunk in images.to(device).split(250)]
         return torch.cat(chunks, 1).cpu()
+
+
+class _Compiled(_Stacked):
+    """The same on a CPU, member after member through `step.cpp`, without the examples that a member does not learn from."""
+
+    columns = compiled.Network.columns
+
+    def __init__(self, member: StudentProtocol, size: int, device: torch.device):
+        super().__init__(member, size, device)
+        self.network = compiled.Network(self.layers, INPUT_SHAPES[member.dataset], self.weights.dtype)
+        self.room, self.gradient = (self.weights.new_empty(0), torch.zeros_like(self.weights))
+        self.tape = self.features = self.room
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
+        (members, size), net = (len(self.weights), images.shape[1]), self.network
+        if self.tape.shape[1:2] < (size,):
+            self.tape = self.weights.new_zeros(members, size, net.taped)  # the zeros of paddings stay
+            self.features = self.weights.new_empty(members, size, net.features)
+            self.room = self.weights.new_empty(net.room + size * net.features)
+        self.patches = net.patches(images)
+        kept = torch.ones(members, size) if kept is None else kept
+        self.order = kept.argsort(dim=1, descending=True, stable=True)  # first those that are kept
+        self.count = kept.sum(1).long()
+        out = self.weights.new_zeros(members, size, self.columns)
+        for given, row in zip(self._each(), out, strict=True):
+            net("forward", *given, row)
+        at = self.order[..., None].expand_as(out)
+        return torch.zeros_like(out).scatter_(1, at, out)[..., :NUM_CLASSES].requires_grad_()
+
+    def _each(self) -> Iterator[tuple]:
+        """What both passes of each member take."""
+        for e, count in enumerate(self.count.tolist()):
+            patches = self.patches[e if len(self.patches) > 1 else 0]
+            weights, order, tape, features = (t[e] for t in (self.weights, self.order, self.tape, self.features))
+            yield weights, patches, patches.shape[1], order, count, tape, self.network.taped, features
+
+    def gradients(self, loss: Tensor, logits: Tensor) -> Tensor:
+        (slopes,) = torch.autograd.grad(loss, logits)
+        slopes = F.pad(slopes.gather(1, self.order[..., None].expand_as(slopes)), (0, self.columns - NUM_CLASSES))
+        self.gradient.zero_()
+        for given, row, into in zip(self._each(), slopes, self.gradient, strict=True):
+            self.network("backward", *given, row, into, self.room)
+        return self.gradient
+
+    def predict(self, images: Tensor, device: torch.device) -> Tensor:
+        chunks = [self(to_input(chunk, device)[None]).detach() for chunk in images.split(64)]
+        return torch.cat(chunks, 1).float()
 
 
 def _kernels(x: Tensor) -> ModuleType | None:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from kdutils import records
 from kdutils.errors import Diverged, UserError
-from kdutils.fleet import SHARED, Student, distil, is_stacked
+from kdutils.fleet import SHARED, Student, distil, group_size
 from kdutils.losses import residual_logits, virtual_teacher_logits
 from kdutils.protocols import RESIDUAL, UNIFORM, VIRTUAL, StudentProtocol, TeacherProtocol, key, seed_for
 from kdutils.response import counterfeit
@@ -139,12 +139,14 @@ def run_teacher(
 
 
 def fleets(members: list[StudentProtocol], device: torch.device) -> Iterator[list[StudentProtocol]]:
-    """Members in groups that share a fleet: all that may where they are stacked, else one by one for many processes."""
+    """Members in groups that share a fleet, each as large as `fleet.group_size` says."""
     groups: dict[tuple, list[StudentProtocol]] = {}
     for member in members:
         groups.setdefault(tuple(getattr(member, f) for f in SHARED), []).append(member)
     for group in groups.values():
-        size = len(group) if is_stacked(group[0], device) else 1
+        most = group_size(group[0], device)
+        # On a CPU every core gets its part.
+        size = len(group) if most is None else min(most, -(-len(group) // cores()))
         yield from (group[i : i + size] for i in range(0, len(group), size))
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kdutils import fleet, records, running, training
+from kdutils import compiled, fleet, records, running, training
 from kdutils.data import ImageSet, data_hash, load_dataset
 from kdutils.errors import Diverged, UserError
 from kdutils.fleet import SHARED, Student, distil, distil_one, epochs_of_batches, transfer_indices
@@ -26,6 +26,17 @@ from kdutils.training import make_optimizer, predict, stratified, to_input
 
 CPU = torch.device("cpu")
 SOURCES = (("a", 1), ("b", 2))
+#: As `distil` takes them; None stands for the compiled one here.
+BACK_ENDS = [True, False, None]
+
+
+@pytest.fixture(autouse=True)
+def compiled_where_asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = getattr(request.node, "callspec", None)
+    if parameters and parameters.params.get("stacked", True) is None:
+        if compiled.library("float", 8) is None:
+            pytest.skip("no C++ compiler here")
+        monkeypatch.setattr(fleet, "back_end", lambda *_: fleet._Compiled)
 
 
 def student(dataset: str = "digits", **changes) -> StudentProtocol:
@@ -98,24 +109,33 @@ def assert_differ(students: list[Student]) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("role", ["student", "student-baseline"])
-def test_stacked_equals_plain(role, optimizer):
+@pytest.mark.parametrize("role, stacked", [("student", True), ("student", None), ("student-baseline", True)], ids=str)
+def test_fleet_equals_plain(role, stacked, optimizer):
     """150 steps in float32."""
     rates = {} if optimizer == "adam" else {"optimizer": "sgd", "learning_rate": 0.02}
     chosen = [dataclasses.replace(m, **rates) for m in members(role=role)]
     given = material("digits", 400)
-    stacked = distil(chosen, *given, CPU, stacked=True)
+    found = distil(chosen, *given, CPU, stacked=stacked)
     transfer, logits, *others = given
     plain = [distil_one(m, transfer, logits[m.teacher, m.teacher_epoch], *others, CPU) for m in chosen]
     assert_differ(plain)
-    assert_agree(stacked, plain, tolerance=1e-3)
+    assert_agree(found, plain, tolerance=1e-3)
 
 
-@pytest.mark.parametrize("role", ["student", "student-baseline", "teacher-small"])
-def test_stacked_equals_plain_in_double_precision(double, role):
+@pytest.mark.parametrize(
+    "role, stacked",
+    [
+        ("student", True),
+        ("student", None),
+        ("student-baseline", True),
+        ("teacher-small", True),
+        ("teacher-small", None),
+    ],
+)
+def test_fleet_equals_plain_in_double_precision(double, role, stacked):
     chosen, given = members(role=role, epochs=2), material("digits", 400)
-    stacked = distil(chosen, *given, CPU, stacked=True)
-    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)  # logits are stored as float32
+    found = distil(chosen, *given, CPU, stacked=stacked)
+    assert_agree(found, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)  # logits are stored as float32
 
 
 def test_stacked_equals_plain_for_a_student_of_the_large_teachers_family(double):
@@ -132,7 +152,7 @@ def test_a_network_that_cannot_be_stacked_is_refused(variant):
         distil(members(variant=variant), *material("digits", 100), CPU, stacked=True)
 
 
-@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("stacked", BACK_ENDS)
 def test_members_learn_from_their_own_source(stacked):
     """Students of one teacher, of a counterfeit of it, and of the counterfeit made for another temperature."""
     transfer, logits, *others = material("digits", 100)
@@ -185,9 +205,33 @@ def test_a_batch_without_examples_leaves_a_member_as_it_was(double, optimizer):
     assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)
 
 
-def test_by_default_digits_are_stacked_and_larger_images_on_a_cpu_are_not():
-    assert fleet.is_stacked(student("digits"), CPU) and not fleet.is_stacked(student("mnist"), CPU)
-    assert fleet.is_stacked(student("mnist"), torch.device("cuda"))
+def test_the_back_end_is_chosen_by_device_and_network(monkeypatch):
+    for role in ("student", "student-baseline"):
+        assert fleet.back_end(student("mnist", role=role), torch.device("cuda")) is fleet._Stacked
+        assert fleet.back_end(student("digits", role=role), CPU) is fleet._Stacked
+    plain = [{"role": "student-baseline"}, {"variant": "batchnorm"}, {"precision": "bfloat16"}]
+    assert all(fleet.back_end(student("mnist", **changes), CPU) is None for changes in plain)
+    assert fleet.group_size(student("mnist", variant="batchnorm"), CPU) == 1
+    if compiled.library("float", 16):
+        assert fleet.back_end(student("mnist"), CPU) is fleet._Compiled
+        assert fleet.group_size(student("mnist", batch_size=64), CPU) > 1
+    monkeypatch.setattr(compiled, "library", lambda *_: None)
+    assert fleet.back_end(student("mnist"), CPU) is None, "there may be no compiler"
+
+
+def test_a_compiler_that_fails_is_no_error(monkeypatch):
+    monkeypatch.setattr(compiled.shutil, "which", lambda name: "false")
+    assert compiled.library.__wrapped__("float", 8) is None
+
+
+@pytest.mark.parametrize("dataset, variant", [("mnist", "table7"), ("mnist", "relu"), ("cifar10", "width/4")])
+def test_compiled_equals_plain_on_larger_images(double, real_data, dataset, variant):
+    """100 steps: padding in asymmetry, strides 1 and 2, colour, one to three convolutions."""
+    given = material(dataset, 200, real_data, measured=20)
+    chosen = members(dataset, variant=variant, batch_size=4, epochs=2)[:3]
+    assert fleet.back_end(chosen[0], CPU) is fleet._Compiled
+    found = distil(chosen, *given, CPU)
+    assert_agree(found, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["logits", "decoupled", "standardised"])
@@ -199,7 +243,7 @@ def test_stacked_equals_plain_for_every_loss(double, loss):
     assert_agree(distil(chosen, *given, CPU, stacked=True), plain, tolerance=1e-6)
 
 
-@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("stacked", BACK_ENDS)
 def test_students_that_teach_keep_their_logits_on_the_whole_transfer_set(stacked):
     """Also where they learnt from few of its examples; what they say elsewhere stays as it is."""
     transfer, logits, validation, _ = material("digits", 400)
@@ -213,7 +257,7 @@ def test_students_that_teach_keep_their_logits_on_the_whole_transfer_set(stacked
 # A student is its own
 
 
-@pytest.mark.parametrize("stacked", [True, False], ids=["stacked", "one by one"])
+@pytest.mark.parametrize("stacked", BACK_ENDS, ids=["stacked", "one by one", "compiled"])
 def test_a_student_does_not_depend_on_the_fleet_it_rides_in(double, stacked):
     """150 steps: every student is that of the plain loop, in a fleet of any size and order. On a GPU: below."""
     _assert_own_in_any_fleet(CPU, stacked)
@@ -248,16 +292,20 @@ def test_a_student_of_a_worker_is_that_of_the_plain_loop(real_data, tmp_path, mo
     rest = {"gram": torch.eye(10), "loss": torch.zeros(()), "seconds": torch.zeros(())}
     records.save_tensors(training.snapshot_path(teacher, 1), logits | rest)
     jobs = [(members, {(key(teacher), 1): teacher}, "cpu") for members in running.fleets(chosen, CPU)]
-    assert len(jobs) == 3
+    assert len(jobs) == (2 if compiled.library("float", 16) else 3)
     with running.workers(2, CPU) as pool:
-        done = {job[0][0]: found[0] for job, found in running.in_order_of_ending(pool, running.run_fleet, jobs)}
+        done = {
+            m: student
+            for job, found in running.in_order_of_ending(pool, running.run_fleet, jobs)
+            for m, student in zip(job[0], found, strict=True)
+        }
     images = (sets["validation"], sets["test"])
     expected = [distil_one(m, sets["train"], logits["train"], *images, CPU) for m in chosen]
     assert_differ(expected)
     assert_agree([done[m] for m in chosen], expected, tolerance=2e-2)  # logits are stored in half precision
 
 
-@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("stacked", BACK_ENDS)
 def test_examples_of_the_missing_class_have_no_influence(stacked):
     transfer, logits, *others = material("digits", 400)
     chosen = [student(epochs=1), student(epochs=1, missing_class=7)]
@@ -311,17 +359,18 @@ def few(**changes) -> list[StudentProtocol]:
     ]
 
 
+@pytest.mark.parametrize("stacked", [True, None])
 @pytest.mark.parametrize(
     "chosen",
     [few(), few()[2:], few(batch_size=64), [*few()[:2], *few(examples=12)[1:3], *few(examples=1)[2:]]],
     ids=["own", "same examples", "all at once", "several numbers"],
 )
-def test_stacked_equals_plain_with_few_examples(chosen):
+def test_fleet_equals_plain_with_few_examples(chosen, stacked):
     """120 steps in float32."""
     given = material("digits", 400)
     plain = distil(chosen, *given, CPU, stacked=False)
     assert_differ(plain)
-    assert_agree(distil(chosen, *given, CPU, stacked=True), plain, tolerance=1e-3)
+    assert_agree(distil(chosen, *given, CPU, stacked=stacked), plain, tolerance=1e-3)
 
 
 def test_few_examples_are_all_that_is_learnt_from():
@@ -420,7 +469,7 @@ def test_numbers_of_examples_that_make_epochs_of_different_length_are_refused():
         distil(chosen, *material("digits", 400), CPU, stacked=True)
 
 
-@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("stacked", BACK_ENDS)
 def test_a_member_that_diverges_says_where_and_the_others_are_as_without_it(stacked):
     given = material("digits", 100)
     well = [student(epochs=2), student(epochs=2, missing_class=3), student(epochs=2, temperature=3.0)]

@@ -16,9 +16,9 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from kdutils import records
+from kdutils import compiled, records
 from kdutils.experiments import Study
-from kdutils.fleet import distil, is_stacked
+from kdutils.fleet import _Compiled, _Stacked, back_end, distil, group_size
 from kdutils.models import count_multiply_adds, create_model
 from kdutils.protocols import ROLES, TEACHERS, StudentProtocol, TeacherProtocol, seed_for
 from kdutils.running import cores, fleets, in_order_of_ending, run_fleet, workers
@@ -94,6 +94,10 @@ class Bench:
         """A function from a number of steps to seconds a student's step, with all cores or the GPU at work."""
         return lambda steps: step_seconds(partial(self.distil, dataset, members), steps, self.device) / members
 
+    def busy(self, member: StudentProtocol) -> int:
+        """As many members as give each core two groups of them."""
+        return 2 * cores() * (group_size(member, self.device) or 1)
+
     def steps(self, way, seconds: float) -> int:
         return 20 if self.quick else enough_steps(way, seconds, 2_000)
 
@@ -138,9 +142,9 @@ class Bench:
             name, threads = min(tried, key=tried.get)
             loop = loops[name]
             del loops
-            members = 6 if self.quick else 60 if self.cuda else 2 * cores()
+            members = 6 if self.quick else 60 if self.cuda else self.busy(member)
             ours = self.ours(dataset, members)
-            many = self.steps(ours, 0.6 / members if self.cuda else 1.5 / members)
+            many = self.steps(ours, (0.6 if self.cuda else 3.0) / members)
             few = self.steps(loop, 0.3 if self.cuda else 1.5)
 
             def theirs(loop=loop, few: int = few, threads: int = threads) -> float:
@@ -173,26 +177,29 @@ class Bench:
             return
         for dataset in dict.fromkeys(("digits", *self.datasets)):
             member = self.material(dataset)[0][0]
-            chosen = is_stacked(member, self.device)
-            ways = [self._back_end(dataset, stacked) for stacked in (chosen, not chosen)]
+            chosen = back_end(member, self.device)
+            names = {_Compiled: "compiled", _Stacked: "stacked", None: "one by one"}
+            others = {stacked: names[kind] for stacked, kind in ((False, None), (True, _Stacked)) if kind is not chosen}
+            ways = [self._back_end(dataset, stacked) for stacked in (None, *others)]
             with using_threads(1):
                 steps = [self.steps(way, 0.15) for way in ways]
-                found = by_turns([partial(way, n) for way, n in zip(ways, steps, strict=True)], self.repeats)
-            values = ratios(*([self.epoch(dataset) * seconds for seconds in way] for way in found))
-            names = ("one by one", "stacked")
-            note = f"{names[chosen]}; {names[not chosen]}; in one process with one thread"
-            self.add("other back end", dataset, "student", 4, member.batch_size, **values, note=note)
+                ours, *theirs = by_turns([partial(way, n) for way, n in zip(ways, steps, strict=True)], self.repeats)
+            for other, seconds in zip(others.values(), theirs, strict=True):
+                values = ratios(*([self.epoch(dataset) * s for s in way] for way in (ours, seconds)))
+                note = f"{names[chosen]}; {other}; in one process with one thread"
+                self.add(f"back end, {other}", dataset, "student", 4, member.batch_size, **values, note=note)
 
-    def _back_end(self, dataset: str, stacked: bool):
+    def _back_end(self, dataset: str, stacked: bool | None):
         """A function from a number of steps to seconds a student's step, of four students in this process."""
-        students, _, sets, logits = self.material(dataset)
-        few = sets["test"].subset(range(10))
-        given = (sets["train"], {students[0].source: logits}, few, few, self.device, stacked)
-
-        def run(steps: int) -> None:
-            distil([dataclasses.replace(m, epochs=1, steps=steps) for m in students[:4]], *given)
-
+        run = lambda steps: self._here(dataset, stacked, 4, steps)
         return lambda steps: step_seconds(run, steps, self.device) / 4
+
+    def _here(self, dataset: str, stacked: bool | None, members: int, steps: int) -> None:
+        """Distil the first `members` students in this process."""
+        students, _, sets, logits = self.material(dataset)
+        chosen = [dataclasses.replace(m, epochs=1, steps=steps) for m in students[:members]]
+        few = sets["test"].subset(range(10))
+        distil(chosen, sets["train"], {students[0].source: logits}, few, few, self.device, stacked)
 
     def torchdistill(self) -> None:
         """MNIST's students against torchdistill, whose teacher runs at every step; a part of an epoch, scaled."""
@@ -203,9 +210,9 @@ class Bench:
             return
         dataset = self.datasets[0]
         (member, *_), _, sets, _ = self.material(dataset)
-        members = 6 if self.quick else 2 * cores()
+        members = 6 if self.quick else self.busy(member)
         ours = self.ours(dataset, members)
-        many = self.steps(ours, 1.0 / members)
+        many = self.steps(ours, 2.0 / members)
         epoch = -(-self.kept(dataset, member) // member.batch_size)  # the missing class is no part of its data set
         ways, notes = [partial(ours, many)], []
         for size in TEACHERS:
@@ -259,11 +266,15 @@ class Bench:
         """What the time of a fleet's steps is spent on; on a CPU in one process with one thread, as a worker has."""
         for dataset in dict.fromkeys((self.datasets[0], self.datasets[-1])):
             member = self.material(dataset)[0][0]
-            members = 6 if self.quick else 60 if self.cuda else 1
+            members = 6 if self.quick else 60 if self.cuda else group_size(member, self.device) or 1
             steps = 5 if self.quick else 20 if self.cuda or dataset == "cifar10" else 60
-            # Kernels that a graph replays are not told apart.
-            with using_threads(1), unittest.mock.patch("kdutils.fleet.graphed", lambda step: step):
-                shares = measure.time_shares(partial(self.distil, dataset, members, steps), self.device)
+            # Kernels that a graph replays are not told apart, and what is not PyTorch's must say that it runs.
+            with (
+                using_threads(1),
+                unittest.mock.patch("kdutils.fleet.graphed", lambda step: step),
+                unittest.mock.patch.object(compiled.Network, "__call__", measure.recorded(compiled.Network.__call__)),
+            ):
+                shares = measure.time_shares(partial(self._here, dataset, None, members, steps), self.device)
             for kind, share in shares.items():
                 self.add(
                     f"time in {kind}", dataset, "student", members, member.batch_size, share=share, note="profiler"

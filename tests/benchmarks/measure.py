@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, record_function
 
 #: What a PyTorch operation does, by its name; the first that fits. All others are elementwise or reductions.
 KINDS = {
+    "compiled passes": r"^compiled passes$",
     "convolutions and matrix products": r"conv|mm$|mm_|bmm|matmul|linear",
     "max-pooling": r"max_pool",
     "copies, gathers, padding": r"copy|index|gather|_add$|scatter|fill|zero|pad|cat|clone|empty|stack|slice|select",
@@ -77,6 +78,16 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, quick: bool = False) -
     return 2 * size**3 / min(times[2:])
 
 
+def recorded(call: Callable) -> Callable:
+    """The same call of `kdutils.compiled`, seen by the profiler."""
+
+    def calls(*arguments: object) -> None:
+        with record_function("compiled passes"):
+            call(*arguments)
+
+    return calls
+
+
 def time_shares(work: Callable[[], object], device: torch.device) -> dict[str, float]:
     """The share of `work`'s time in each kind of operation: on a GPU of its kernels, on a CPU of one thread's work."""
     cuda = device.type == "cuda"
@@ -87,7 +98,7 @@ def time_shares(work: Callable[[], object], device: torch.device) -> dict[str, f
         profiled = elapsed(work, device)
     spent: dict[str, float] = {}
     for event in recorded.key_averages():
-        if event.key.startswith("aten::") or event.key in ("_gather", "_add"):  # `kdutils.kernels`
+        if event.key.startswith("aten::") or event.key in ("_gather", "_add", "compiled passes"):  # `kdutils.kernels`
             name = event.key.removeprefix("aten::")
             kind = next((k for k, pattern in KINDS.items() if re.search(pattern, name)), REST)
             own = event.self_device_time_total if cuda else event.self_cpu_time_total
