@@ -13,6 +13,7 @@ import functools
 import os
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import Any
 
 from kdutils import many, records, sweetspot
 from kdutils.data import SPLITS, data_hash, load_dataset
@@ -111,7 +112,7 @@ def search(options: argparse.Namespace) -> None:
         halving=not options.no_halving,
         scale_by_t2=options.scale_by_t2,
     )
-    asked = {
+    asked: dict[str, Any] = {
         "batch_sizes": tuple(options.batch_sizes or map(shrunk, usual.sweep[dataset])),
         "max_epochs": options.max_epochs,
         "temperature": options.temperature,
@@ -123,8 +124,8 @@ def search(options: argparse.Namespace) -> None:
     sets = {split: load_dataset(dataset, split) for split in SPLITS}
     sizes = {"train": options.train_size, "validation": options.eval_size, "test": options.eval_size}
     sets = {split: s.subset(stratified(s.labels, sizes[split])) for split, s in sets.items()}
-    factories = [functools.partial(create_model, dataset, role) for role in (options.teacher, options.student)]
-    found = sweetspot.search(*factories, sets, **asked, device=options.device, settings=settings)
+    teacher, student = (functools.partial(create_model, dataset, role) for role in (options.teacher, options.student))
+    found = sweetspot.search(teacher, student, sets, **asked, device=options.device, settings=settings)
     # What took long is written before anything is said: a closed pipe must not lose it.
     if options.csv:
         found.table.to_csv(options.csv, index=False)

@@ -179,7 +179,8 @@ def _everywhere(gaps: pd.Series, by: str, unit: str, detail: str, on_mean: bool 
 def _geometric(logs: pd.Series) -> Interval:
     """The geometric mean of ratios over seeds, of one logarithm a seed."""
     i = interval(logs)
-    return Interval(*np.exp([i.estimate, i.low, i.high]), i.seeds)
+    estimate, low, high = np.exp([i.estimate, i.low, i.high])
+    return Interval(estimate, low, high, i.seeds)
 
 
 def _on_test(table: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,19 +22,21 @@ from torch import Tensor, nn
 from kdutils.models import SameConv2d, SameMaxPool2d, same_padding
 
 _LETTERS = {SameConv2d: "c", nn.ReLU: "a", nn.LeakyReLU: "a", SameMaxPool2d: "p", nn.Flatten: "f", nn.Linear: "l"}
-_FIELDS = ("height", "width", "channels", "in_width", "in_channels", "in_size", "rows", "length", "stride")
-_FIELDS += ("out_width", "out_start", "out_size", "pool", "active")
+_FIELDS = (
+    *("height", "width", "channels", "in_width", "in_channels", "in_size", "rows", "length", "stride"),
+    *("out_width", "out_start", "out_size", "pool", "active"),
+)
 
 
 @functools.cache
 def library(real: str, widest: int) -> ctypes.CDLL | None:
     """`step.cpp` made for this machine, or None where it cannot be."""
-    compiler = ctypes.sizeof(ctypes.c_long) == 8 and shutil.which("c++")  # `step.cpp` reads indices as long
+    compiler = shutil.which("c++") if ctypes.sizeof(ctypes.c_long) == 8 else None  # `step.cpp` reads indices as long
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "step.so")
         options = ["-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", f"-DREAL={real}", f"-DWIDEST={widest}"]
-        command = [compiler, *options, "-o", path, Path(__file__).with_name("step.cpp")]
-        if compiler and subprocess.run(command, capture_output=True, check=False).returncode == 0:
+        options += ["-o", str(path), str(Path(__file__).with_name("step.cpp"))]
+        if compiler and subprocess.run([compiler, *options], capture_output=True, check=False).returncode == 0:
             return ctypes.CDLL(str(path))
     return None
 
@@ -56,8 +59,8 @@ class Network:
         kinds = "".join(_LETTERS.get(type(layer), "?") for layer in layers)
         if real is None or not re.fullmatch("(ca?p?)+fl", kinds):
             raise ValueError("not a network that is compiled")
-        self.dtype, (channels, size), found = dtype, images, []
-        self.stride = layers[0].stride[0]
+        self.dtype, (channels, size) = dtype, images
+        found: list[dict[str, Any]] = []
         for layer in layers:
             if isinstance(layer, SameConv2d):
                 stride, pads = layer.stride[0], same_padding(size, 3, layer.stride[0])
@@ -68,6 +71,7 @@ class Network:
                 taken = (padded, channels, padded**2 * channels, 3, 3 * channels, stride)
                 size = -(-size // stride)
                 if not found:  # patches, made beforehand
+                    self.stride = stride
                     taken = (size, 9 * channels, taken[2], 1, 9 * channels, 1)
                 channels = layer.out_channels
                 # Until a layer that follows says otherwise.
@@ -83,7 +87,7 @@ class Network:
         gradients = sum(r["height"] * r["width"] * r["channels"] + r["in_size"] for r in found)
         self.room = weights + self.features * self.columns + gradients
         fields = [*((name, ctypes.c_long) for name in _FIELDS), ("slope", real[1])]
-        table = type("Layer", (ctypes.Structure,), {"_fields_": fields})
+        table: type[ctypes.Structure] = type("Layer", (ctypes.Structure,), {"_fields_": fields})
         self._layers = (table * len(found))(*(table(*(r[name] for name, _ in fields)) for r in found))
         self._network = (ctypes.c_long * 4)(len(found), self.features, self.columns, ctypes.addressof(self._layers))
         self._library = library(real[0], math.gcd(self.columns, *(r["channels"] for r in found)))

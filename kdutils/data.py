@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -290,7 +291,8 @@ def _download(name: str, root: Path, missing: list[str], by_hand: str) -> None:
 def _filtered_archives() -> Iterator[None]:
     """Let no archive write outside its folder. torchvision checks its checksum first, and unpacks it without a filter."""
     before = vars(tarfile.TarFile).get("extraction_filter")
-    tarfile.TarFile.extraction_filter = staticmethod(getattr(tarfile, "data_filter", None))  # Python 3.11.4 and later
+    safe: Any = getattr(tarfile, "data_filter", None)  # Python 3.11.4 and later
+    tarfile.TarFile.extraction_filter = staticmethod(safe)
     try:
         yield
     finally:

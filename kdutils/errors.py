@@ -3,10 +3,12 @@
 import argparse
 import difflib
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from pathlib import Path
+from typing import NoReturn
 
 
 class UserError(ValueError):
@@ -53,7 +55,7 @@ def check_name(kind: str, name: object, allowed: Iterable[str]) -> str:
 def check_number(name: str, value: object, low: float, high: float = math.inf, ends: str = "[]") -> None:
     """Raise UserError unless `value` is a number from `low` to `high`; a round bracket in `ends` leaves that end out."""
     if isinstance(value, Real) and not isinstance(value, bool):
-        above = value > low or (value == low and ends[0] == "[")
+        above = not value <= low or (value == low and ends[0] == "[")  # `Real` has no >
         below = value < high or (value == high and ends[1] == "]")
         if above and below:
             return
@@ -62,13 +64,14 @@ def check_number(name: str, value: object, low: float, high: float = math.inf, e
 
 def check_whole(name: str, value: object, low: int, high: int | None = None) -> None:
     """Raise UserError unless `value` is a whole number, of at least `low`, and at most `high` where there is one."""
-    if isinstance(value, Integral) and not isinstance(value, bool) and low <= value and (high is None or value <= high):
+    most = math.inf if high is None else high
+    if isinstance(value, Integral) and not isinstance(value, bool) and low <= int(value) <= most:
         return
     allowed = f"of at least {low}" if high is None else f"from {low} to {high}"
     raise UserError(f"{name} must be a whole number {allowed}; got {value!r}")
 
 
-def check_folder(name: str, value: str | Path) -> Path:
+def check_folder(name: str, value: str | os.PathLike) -> Path:
     """Return `value` as a path, `~` expanded, if a folder is or could be there; else raise UserError."""
     try:
         path = Path(value).expanduser()
@@ -87,7 +90,8 @@ def check_folder(name: str, value: str | Path) -> Path:
 class Parser(argparse.ArgumentParser):
     """argparse, with its mistakes reported in one line, and the nearest valid name, like all others."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print with the usage."""
         raise UserError(f"{message}; see: {self.prog} --help")
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
@@ -95,6 +99,7 @@ class Parser(argparse.ArgumentParser):
             check_name(action.dest, value, action.choices)
 
     def parse_known_args(self, args=None, namespace=None):
+        """As argparse, with a mistyped option's nearest name."""
         found, rest = super().parse_known_args(args, namespace)
         if rest and rest[0].startswith("-"):
             check_name("option", rest[0].split("=")[0], self._option_string_actions)

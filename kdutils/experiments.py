@@ -132,7 +132,7 @@ class TeacherRun:
     teacher: str
     training: str
     seed: int
-    protocol: TeacherProtocol | StudentProtocol | None = None  # a student's where one teaches another
+    protocol: Any = None  # of a teacher; a student's where one teaches another; the tutorial's; None: no network
     epochs: int = 0
     counterfeit: str | None = None
 
@@ -236,8 +236,9 @@ class Study:
         check_whole("seeds (0: the profile's own)", self.seeds, 0, 99)
         if self.results != "":
             check_folder("results", self.results)
-        # Of an executor's workers it is asked in `prepare`.
-        self._device = self._hardware = None if self.executor else resolve_device(self.device)
+        # Of an executor's workers it is asked in `prepare`; None until then.
+        self._device: Any = None if self.executor else resolve_device(self.device)
+        self._hardware: Any = self._device
         self._afresh: set = set()  # what `always` has run so far: shared runs are run once
 
     @classmethod
@@ -249,7 +250,7 @@ class Study:
         parameters of one notebook alone, which are its own business.
         """
         allowed = [*(f for f in cls.__dataclass_fields__ if f not in ("root", "executor")), *own]
-        plain = {
+        plain: dict[str, Any] = {
             name: value
             for name, value in namespace.items()
             if not name.startswith("_")
@@ -640,7 +641,7 @@ class Study:
 
         def bad(name: str, epochs: float) -> bool:
             name = name.removeprefix(RESIDUAL)
-            teacher = getattr(every.get(name), "teacher", None)
+            teacher = getattr(every.get(name), "teacher", "")
             of = getattr(every.get(name), "teacher_epoch", math.inf)
             return (name in last and last[name] <= epochs) or (bool(teacher) and bad(teacher, of))
 
@@ -686,13 +687,13 @@ class Study:
             tempfile.TemporaryFile(dir=cache).close()
         except OSError as error:
             raise UserError(f"{cache}: cannot write to the cache: {error.strerror}; set KDUTILS_CACHE") from None
-        if self._device is None:
+        if self.executor and self._device is None:
             device, self._hardware = many.look(self.executor, str(self.device), self.datasets, self.root)
             self._device = torch.device(device)
 
     def made(
         self, pool: Executor | None, work: Callable, jobs: list[tuple]
-    ) -> Iterator[tuple[tuple, object, str | torch.device]]:
+    ) -> Iterator[tuple[tuple, Any, str | torch.device]]:
         """(job, `work(*job)`, where it was done) as jobs end, in the pool or here."""
         there = many.visiting(work, str(self._device)) if self.executor else None
         for job, found in in_order_of_ending(pool, there or work, jobs):
@@ -712,8 +713,8 @@ class Study:
         afresh = self.compute == "always"
         runs = [r for r in self.runs(group) if r not in self._afresh] if afresh else self.missing(group)
         if afresh:
-            teachers = {r.teacher.key for r in runs if isinstance(r, StudentRun)} - self._afresh
-            records.forget(dict.fromkeys(teachers | {key(r.protocol) for r in runs}, math.inf), self.results)
+            taught_by = {r.teacher.key for r in runs if isinstance(r, StudentRun)} - self._afresh
+            records.forget(dict.fromkeys(taught_by | {key(r.protocol) for r in runs}, math.inf), self.results)
         if not runs:
             return
         self.prepare()  # which also finds out on what, and so which runs failed there
@@ -791,7 +792,8 @@ class Study:
         have = self._recorded()
         for run in runs:
             if run.key in afresh or self._lacks(run, have):
-                self.measure_teacher(run, load_response(run.protocol, run.epochs), hardware)
+                found = load_response(run.protocol, run.epochs)
+                self.measure_teacher(run, found, hardware)  # type: ignore[arg-type]  # trained by now
 
     def measure_teacher(self, run: TeacherRun, found: Response, hardware: str | torch.device) -> None:
         """Record one teacher's response: in "response", and in what else `tables_of` names."""
@@ -989,7 +991,7 @@ class Study:
                         {**row, "step": n * (member.steps or 0), "validation": accuracy, "loss": loss}
                         for n, (accuracy, loss) in points
                     )
-            made.append((member, member.epochs, float(student.seconds)))
+            made.append((member, member.epochs, float(student.seconds)))  # type: ignore[arg-type]  # stored by now
         records.add_failures(failed, hardware, self.results)
         records.add_runs(made, hardware, self.results)
         for table, of in rows.items():

@@ -65,12 +65,10 @@ def back_end(member: StudentProtocol, device: torch.device) -> "type[_Stacked] |
 
 
 def group_size(member: StudentProtocol, device: torch.device) -> int | None:
-    """How many members of this kind are best given to one process at a time; None for as many as there are.
-
-    On a CPU their step is to be ten or twenty milliseconds long: with more members what a step costs beside arithmetic is
-    shared by more, with fewer less is lost when a process is killed.
-    """
+    """How many members of this kind are best given to one process at a time; None for as many as there are."""
     kind = back_end(member, device)
+    # On a CPU a step is to be ten or twenty milliseconds long: with more members what it costs beside arithmetic is
+    # shared by more, with fewer less is lost when a process is killed.
     if kind is _Compiled:
         operations = 6 * member.batch_size * count_multiply_adds(_network(member), member.dataset)
         return min(8, max(1, int(3e9 / operations)))
@@ -301,7 +299,8 @@ def distil(
         count.add_(kept.sum(1))
 
     replay = graphed(step) if device.type == "cuda" else step
-    curves, losses, diverged = [], [], {}
+    curves, losses = [], []
+    diverged: dict[int, Diverged] = {}
     for epoch in range(1, first.epochs + 1):
         for counter in (total, count, begun):
             counter.zero_()
@@ -327,8 +326,8 @@ def distil(
             on_epoch(len(members))
     tested = network.predict(test.images, device)
     trained = network.predict(transfer.images, device) if train else [None] * len(members)
-    columns = (predicted, tested, torch.stack(curves, 1), torch.stack(losses, 1), trained)
-    students = [Student(*values, train=logits) for *values, logits in zip(*columns, strict=True)]
+    columns = zip(predicted, tested, torch.stack(curves, 1), torch.stack(losses, 1), trained, strict=True)
+    students = [Student(*values[:4], train=values[4]) for values in columns]
     return [diverged.get(n, student) for n, student in enumerate(students)]
 
 

@@ -109,7 +109,7 @@ def look(executor: Executor, device: str, datasets: Collection[str], root: str |
     UserError
         If a worker may not take part, or if they disagree on "auto".
     """
-    asked = (*_asked(), device, tuple(datasets), root and str(root))
+    asked = (*_asked(), device, tuple(datasets), str(root) if root else None)
     if client := getattr(executor, "client", None):
         found = client.run(_look, *asked)
     else:

@@ -27,6 +27,8 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 class SameConv2d(nn.Conv2d):
     """A 3x3 convolution with bias and Keras's "same" padding, which is asymmetric for stride 2 on an even size."""
 
+    bias: Tensor
+
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
         super().__init__(in_channels, out_channels, kernel_size=3, stride=stride)
 

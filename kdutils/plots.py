@@ -8,7 +8,7 @@ A table takes its rows, a caption, and the name by which pages refer to it.
 
 import itertools
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,9 @@ class _Cell(string.Formatter):
         return "–" if pd.isna(value) else super().format_field(value, format_spec)
 
 
-def formatted(rows: pd.DataFrame, columns: dict[str, str | Callable[[Any], object]], caption: str, name: str) -> Table:
+def formatted(
+    rows: pd.DataFrame, columns: Mapping[str, str | Callable[[Any], object]], caption: str, name: str
+) -> Table:
     """A table of a line for each row: under each header of `columns`, what its format makes of the row.
 
     Parameters
@@ -99,7 +101,8 @@ def ranged(value: float, low: float, high: float, form: str = "{:+.2f}", unit: s
 
 def points(row: Any, what: str, form: str = "{:+.2f}") -> str:
     """A row's fraction in percent, or difference of fractions in points, with its interval: `what`_low, `what`_high."""
-    return ranged(*(100 * getattr(row, f"{what}{end}") for end in ("", "_low", "_high")), form)
+    value, low, high = (100 * getattr(row, f"{what}{end}") for end in ("", "_low", "_high"))
+    return ranged(value, low, high, form)
 
 
 def title(dataset: str, profile: str = "paper") -> str:
@@ -543,9 +546,9 @@ def sweet_spot_map(cells: pd.DataFrame, title: str = "") -> Figure:
             image.set_clim(low - 0.03 * (high - low), high + 0.03 * (high - low))
         bar = figure.colorbar(image, ax=axis, location="top", label=label)
         if value == measure:
-            for control, style in zip(controls.index, ("-", ":"), strict=True):
-                bar.ax.axvline(100 * controls[control], color="#D55E00", linestyle=style, linewidth=2.5)
-                axes[0].plot([], [], style, color="#D55E00", label=CONTROLS.get(control, control + " alone"))
+            for control, line in zip(controls.index, ("-", ":"), strict=True):
+                bar.ax.axvline(100 * controls[control], color="#D55E00", linestyle=line, linewidth=2.5)
+                axes[0].plot([], [], line, color="#D55E00", label=CONTROLS.get(control, control + " alone"))
         if min(entropy.shape) > 1:
             lines = axis.contour(np.ma.masked_invalid(entropy), 6, colors="white", linewidths=1)
             axis.clabel(lines, fmt="%.2f", fontsize="x-small")
@@ -554,7 +557,7 @@ def sweet_spot_map(cells: pd.DataFrame, title: str = "") -> Figure:
         axis.set_xlabel("teacher's epochs")
         axis.grid(False)
     axes[0].set_ylabel("teacher's batch size")
-    styles = {
+    styles: dict[str, dict[str, Any]] = {
         "behind": {"marker": ".", "color": "#D55E00"},
         "within noise": {"marker": "o", "facecolors": "none", "edgecolors": "#D55E00", "s": 70, "linewidths": 1.8},
         "recommended": {"marker": "*", "color": "#D55E00", "edgecolors": "white", "s": 230},
@@ -773,8 +776,8 @@ def entropy_lines(table: pd.DataFrame, datasets: list[str]) -> Figure:
         axis.axhline(height, color="0.6", linewidth=1, zorder=0)
         titles.append(_title(of).replace(" (", "\n(") if len(of) else f"{TITLES[dataset]}\n{NOT_YET}")
         for point in of.itertuples():
-            label, marker, colour = SPECTRUM[point.training, point.teacher]
-            label = None if label in axis.get_legend_handles_labels()[1] else label
+            name, marker, colour = SPECTRUM[point.training, point.teacher]
+            label = None if name in axis.get_legend_handles_labels()[1] else name
             axis.plot(point.entropy, height, marker, color=colour, markersize=11, linestyle="none", label=label)
     for value, name in ((0.0, "one-hot"), (np.log(10), "uniform: ln 10")):
         axis.axvline(value, color="0.5", linestyle="--", linewidth=1)
@@ -789,7 +792,7 @@ def entropy_lines(table: pd.DataFrame, datasets: list[str]) -> Figure:
 
 def networks_table(networks: pd.DataFrame, caption: str, name: str) -> Table:
     """Table 7, with what each network costs and how many times larger a student's teachers are."""
-    columns = {"data": "{data}", "network": "{role}", "layers": "{conv} conv, {dense} dense"}
+    columns: dict[str, Any] = {"data": "{data}", "network": "{role}", "layers": "{conv} conv, {dense} dense"}
     columns |= {"published": "{published:,}", "ours": "{ours:,}", "multiply-adds": "{multiply_adds:,}"}
     columns |= {"MB": "{megabytes:.2f}"}
     for t in TEACHERS:
@@ -904,8 +907,8 @@ def variations_table(rows: pd.DataFrame, caption: str, name: str, network: bool 
     """
     fractions = ["teacher_accuracy", "missing", "missing_biased"]
     rows = rows.assign(**100 * rows[fractions].astype(float), variance=1000 * rows["variance"])
-    columns = {"data": lambda row: TITLES[row.dataset] + ("" if row.profile == "paper" else f" ({row.profile})")}
-    columns |= {"variation": "{training}", "teacher": "{teacher}"}
+    shown = lambda row: TITLES[row.dataset] + ("" if row.profile == "paper" else f" ({row.profile})")
+    columns: dict[str, Any] = {"data": shown, "variation": "{training}", "teacher": "{teacher}"}
     if network:
         columns |= {"parameters": "{parameters:,}", "its accuracy": "{teacher_accuracy:.1f}"}
     columns |= {"entropy": "{entropy:.2f}", "variance × 1000": "{variance:.2f}"}
@@ -967,7 +970,7 @@ def related_table(summary: pd.DataFrame, name: str) -> Table:
     """One data set's systems: the setting that validation chose, test accuracy, differences and entropy."""
     others = {"none": "labels alone", "student": "its own copy"}
     source = lambda row: _teacher(row.training, row.teacher)[0] if row.teacher in TEACHERS else row.teacher
-    columns = {
+    columns: dict[str, Any] = {
         "system": _system,
         "learns from": lambda row: others.get(row.teacher) or source(row),
         "T": lambda row: "–" if row.system in WITHOUT_TEMPERATURE else f"{row.temperature:g}",

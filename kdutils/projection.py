@@ -128,14 +128,14 @@ def _check_finite(*tensors: Tensor) -> None:
             raise UserError(f"only tensors of finite numbers can be projected; got {got}")
 
 
-def _check_classes(classes: tuple[int, int, int], num_classes: int) -> list[int]:
+def _check_classes(classes: tuple[int, ...], num_classes: int) -> list[int]:
     try:
-        classes = [operator.index(c) for c in classes]
+        found = [operator.index(c) for c in classes]
     except TypeError:
         raise UserError(f"a plane needs three different classes in 0..{num_classes - 1}; got {classes!r}") from None
-    if len(set(classes)) != 3 or len(classes) != 3 or not all(0 <= c < num_classes for c in classes):
-        raise UserError(f"a plane needs three different classes in 0..{num_classes - 1}; got {classes}")
-    return classes
+    if len(set(found)) != 3 or len(found) != 3 or not all(0 <= c < num_classes for c in found):
+        raise UserError(f"a plane needs three different classes in 0..{num_classes - 1}; got {found}")
+    return found
 
 
 def _check_plane(r: Tensor, tolerance: float) -> None:

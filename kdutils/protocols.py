@@ -71,7 +71,7 @@ NAMES = {
 }
 
 
-def _check(protocol: "Protocol") -> None:
+def _check(protocol: "DataclassInstance") -> None:
     """Raise UserError if a field holds what it cannot."""
     for name, kind in protocol.__annotations__.items():
         value = getattr(protocol, name)
@@ -102,7 +102,9 @@ class TeacherProtocol:
     variant: str = "table7"
     eval_size: int | None = None  # validation and test images that are looked at, stratified; None: all
     schema: int = SCHEMA
-    __post_init__ = _check
+
+    def __post_init__(self) -> None:
+        _check(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +135,9 @@ class StudentProtocol:
     loss: str | None = None  # a key of `losses.LOSSES`; None: Eq. 4
     counterfeit: str | None = None  # what the teacher's similarity labels are replaced by, see `response.counterfeit`
     schema: int = SCHEMA
-    __post_init__ = _check
+
+    def __post_init__(self) -> None:
+        _check(self)
 
     @property
     def source(self) -> tuple:
@@ -159,7 +163,9 @@ class TutorialProtocol:
     temperature: float = 2.0
     alpha: float = 0.25
     schema: int = SCHEMA
-    __post_init__ = _check
+
+    def __post_init__(self) -> None:
+        _check(self)
 
 
 # What runs implied before a field was added. A field at this value is left out of the canonical protocol, so that the
@@ -173,8 +179,6 @@ IMPLIED: dict[type, dict[str, object]] = {
     },
     TutorialProtocol: {},
 }
-
-Protocol = TeacherProtocol | StudentProtocol | TutorialProtocol
 
 
 def canonical(protocol: "DataclassInstance") -> str:
@@ -191,7 +195,7 @@ def parse(text: str) -> TeacherProtocol | StudentProtocol:
     return {"TeacherProtocol": TeacherProtocol, "StudentProtocol": StudentProtocol}[fields.pop("kind")](**fields)
 
 
-def key(protocol: Protocol) -> str:
+def key(protocol: "DataclassInstance") -> str:
     """The run's key: the first 16 hexadecimal digits of the canonical JSON's SHA-256."""
     return hashlib.sha256(canonical(protocol).encode()).hexdigest()[:16]
 

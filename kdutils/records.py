@@ -20,6 +20,7 @@ import sys
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -29,7 +30,10 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from kdutils.errors import Diverged, UserError, check_folder, check_name
-from kdutils.protocols import Protocol, canonical, key
+from kdutils.protocols import canonical, key
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -192,11 +196,13 @@ def _checksum(line: str) -> str:
 def seal(results: str | Path = "") -> None:
     """Accept the tables of a folder as they are, edits by hand included: give every line its checksum anew."""
     folder = results_folder(results)
+
+    def as_text(name: str) -> pd.DataFrame:  # an edit then changes its own line alone
+        return _parse(name, folder / f"{name}.csv", dtype=str, keep_default_na=False)[0]
+
     for name in IDENTITY:
-        path = folder / f"{name}.csv"
-        if path.exists():
-            # As text: an edit changes its own line alone.
-            _change(name, folder, lambda name=name, path=path: _parse(name, path, dtype=str, keep_default_na=False)[0])
+        if (folder / f"{name}.csv").exists():
+            _change(name, folder, functools.partial(as_text, name))
 
 
 def with_cells(table: pd.DataFrame) -> pd.DataFrame:
@@ -262,11 +268,13 @@ def _replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def add_runs(made: list[tuple[Protocol, int, float]], device: torch.device | str, results: str | Path = "") -> None:
+def add_runs(
+    made: Sequence[tuple["DataclassInstance", int, float]], device: torch.device | str, results: str | Path = ""
+) -> None:
     """Say in runs.csv what made each run: its protocol, its epochs and the seconds that they took.
 
-    `device` is one of this machine, or the name of another machine's. What had failed and now did not is no failure any more. It is forgotten first: a kill between the two then leaves
-    a run to be done, which the cache has.
+    `device` is one of this machine, or the name of another machine's. What had failed and now did not is no failure any
+    more. It is forgotten first: a kill between the two then leaves a run to be done, which the cache has.
     """
     forget({key(protocol): epochs for protocol, epochs, _ in made}, results)
     rows = [{**_made(p, device), "epochs": epochs, "seconds": round(seconds, 1)} for p, epochs, seconds in made]
@@ -274,7 +282,7 @@ def add_runs(made: list[tuple[Protocol, int, float]], device: torch.device | str
 
 
 def add_failures(
-    failed: Sequence[tuple[Protocol, Diverged]], device: torch.device | str, results: str | Path = ""
+    failed: Sequence[tuple["DataclassInstance", Diverged]], device: torch.device | str, results: str | Path = ""
 ) -> None:
     """Say in failures.csv, and on standard error, which runs diverged, where, and on what."""
     for protocol, diverged in failed:
@@ -286,7 +294,7 @@ def add_failures(
     add("failures", rows, results)
 
 
-def forget(runs: dict[str, int], results: str | Path = "") -> None:
+def forget(runs: dict[str, float], results: str | Path = "") -> None:
     """Remove the failures of runs, by key, that lie within these numbers of epochs."""
     gone = lambda table: table["epoch"] <= table["run"].map(runs).astype(float)
     if gone(load("failures", results)).any():
@@ -294,7 +302,7 @@ def forget(runs: dict[str, int], results: str | Path = "") -> None:
         _change("failures", folder, lambda: (table := load("failures", folder))[~gone(table)])
 
 
-def _made(protocol: Protocol, device: torch.device) -> dict:
+def _made(protocol: "DataclassInstance", device: torch.device | str) -> dict:
     """What runs.csv and failures.csv say of any run."""
     return {
         "kind": type(protocol).__name__.removesuffix("Protocol").lower(),

@@ -9,6 +9,7 @@ pre-trained copy or a teacher's training costs is counted (`costs`), not tuned.
 import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 from torch import Tensor
@@ -26,7 +27,6 @@ from kdutils.protocols import (
     TEACHERS,
     UNIFORM,
     VIRTUAL,
-    Protocol,
     StudentProtocol,
     TeacherProtocol,
     Training,
@@ -206,7 +206,7 @@ def deployed(run: StudentRun, student: Student, labels: Tensor) -> Student:
     """
     if run.beside is None:
         return student
-    other = load_student(run.beside)
+    other: Student = load_student(run.beside)  # type: ignore[assignment]  # stored before
     validation = student.validation + other.validation
     accuracy = (validation.argmax(1) == labels).float().mean()
     return dataclasses.replace(student, validation=validation, test=student.test + other.test, curve=accuracy[None])
@@ -256,7 +256,7 @@ def costs(students: Iterable[str], runs: pd.DataFrame) -> pd.DataFrame:
     return _costs(students, {row.run: (parse(row.protocol), row.seconds / row.epochs) for row in networks})
 
 
-def _costs(students: Iterable[str], made: dict[str, tuple[Protocol, float]]) -> pd.DataFrame:
+def _costs(students: Iterable[str], made: dict[str, tuple[Any, float]]) -> pd.DataFrame:
     """See `costs`; from each network's protocol and seconds an epoch, by key."""
     rows = {}
     for run in students:
@@ -273,8 +273,8 @@ def _costs(students: Iterable[str], made: dict[str, tuple[Protocol, float]]) -> 
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _lineage(run: str, made: dict[str, Protocol]) -> tuple[dict[str, int], dict[str, int]]:
-    """The students that are deployed as one and their teachers upwards: epochs by key."""
+def _lineage(run: str, made: dict[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
+    """The students that are deployed as one and their teachers upwards: epochs by key; `made` holds protocols."""
     own, others = {run: made[run].epochs}, {}
     name, epoch = made[run].teacher, made[run].teacher_epoch
     if name.startswith(RESIDUAL):

@@ -161,8 +161,8 @@ def run_fleet(
 ) -> list[Student | Diverged]:
     """Distil one fleet, or read it from the cache; self-contained, so that any process can run it.
 
-    Returns the students in the members' order, or where they diverged. A fleet that is too large for the GPU's memory is split, which is said.
-    Students whose keys are in `teaching` keep their logits on the transfer set.
+    Returns the students in the members' order, or where they diverged. A fleet that is too large for the GPU's memory is
+    split, which is said. Students whose keys are in `teaching` keep their logits on the transfer set.
     """
     stored = [None if afresh else load_student(m, key(m) in teaching) for m in members]
     todo = [m for m, found in zip(members, stored, strict=True) if found is None]
@@ -188,7 +188,7 @@ def run_fleet(
                 continue
             tensors = {"validation": student.validation.half(), "test": student.test.half()}
             tensors |= {"curve": student.curve, "loss": student.loss, "seconds": torch.tensor(seconds)}
-            if key(member) in teaching:
+            if key(member) in teaching and student.train is not None:
                 tensors["train"] = student.train.half()
             if not all(bool(t.isfinite().all()) for t in tensors.values()):  # the last step was one too many
                 last = member.steps or -(-len(sets["train"]) // member.batch_size)
@@ -196,7 +196,7 @@ def run_fleet(
                 continue
             records.save_tensors(student_path(member), tensors)
     # Read back even what was trained now: a result never depends on whether it came through the cache.
-    return [diverged.get(m) or load_student(m) for m in members]
+    return [diverged.get(m) or load_student(m) for m in members]  # type: ignore[misc]  # none is lacking now
 
 
 def response_of(source: tuple[str, int], teachers: Teachers, split: str, labels: Tensor) -> Tensor:
@@ -234,9 +234,10 @@ def load_student(member: StudentProtocol, train: bool = False) -> Student | None
     return Student(**{name: t.float() for name, t in tensors.items()})
 
 
-def _distil_what_fits(members: list[StudentProtocol], *given: object, **options: object) -> list[Student | Diverged]:
+def _distil_what_fits(members: list[StudentProtocol], *given: Any, **options: Any) -> list[Student | Diverged]:
     """`distil`, in smaller fleets where the GPU's memory does not hold all members at once; says how many it holds."""
-    size, made = len(members), []
+    size = len(members)
+    made: list[Student | Diverged] = []
     kind = f"{members[0].dataset} {members[0].role}"
     say = lambda text: tqdm.write(text, file=sys.stderr)
     while len(made) < len(members):

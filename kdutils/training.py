@@ -275,18 +275,15 @@ def _network(protocol: TeacherProtocol) -> Network:
 
 
 def save_response(
-    protocol: TeacherProtocol, model: nn.Module, images: dict[str, Tensor], epoch: int, loss: float, start: float
+    protocol: TeacherProtocol, model: Network, images: dict[str, Tensor], epoch: int, loss: float, start: float
 ) -> bool:
-    """Store the model's logits on each split's images, unless some are not finite; returns whether it did.
-
-    `start` is `time.perf_counter` at the epoch's beginning.
-    """
+    """Store the model's logits on each split's images, unless some are not finite; returns whether it did."""
     templates = torch.cat([model.classifier.weight, model.classifier.bias[:, None]], dim=1).detach().double()
     response = {split: predict(model, images[split], protocol.precision).half() for split in SPLITS}
     response |= {
         "gram": (templates @ templates.T).float(),
         "loss": torch.tensor(loss),
-        "seconds": torch.tensor(time.perf_counter() - start),
+        "seconds": torch.tensor(time.perf_counter() - start),  # since the epoch began
     }
     if not all(bool(t.isfinite().all()) for t in response.values()):
         return False
