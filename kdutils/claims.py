@@ -301,9 +301,14 @@ def _examples_ratio(table: pd.DataFrame, dataset: str) -> dict | None:
     return _ratio(table, LARGE, SMALL, _stated("few_examples_ratio_large_to_small", dataset))
 
 
+def _complete(table: pd.DataFrame, by: str) -> pd.DataFrame:
+    """The rows of seeds that have every value of a column: other runs may have brought a part of another seed's."""
+    return table[table.groupby("seed")[by].transform("nunique") == table[by].nunique()]
+
+
 def _rank(table: pd.DataFrame, by: str) -> Interval:
-    """Rank correlation of entropy with a column, within each seed."""
-    each = table.groupby("seed").apply(lambda of: of[by].corr(of["entropy"], method="spearman"))
+    """Rank correlation of entropy with a column, within each seed that is complete."""
+    each = _complete(table, by).groupby("seed").apply(lambda of: of[by].corr(of["entropy"], method="spearman"))
     return interval(each.round(6))
 
 
@@ -317,7 +322,7 @@ def _capacity(table: pd.DataFrame, dataset: str) -> dict | None:
     order = {("capacity", "baseline"): 0, ("capacity", "student"): 1, SMALL: 2, LARGE: 3}
     table = _on_test(table)
     size = [order.get(pair) for pair in zip(table["training"], table["teacher"], strict=True)]
-    table = table.assign(size=pd.Series(size, table.index)).dropna(subset="size")
+    table = _complete(table.assign(size=pd.Series(size, table.index)).dropna(subset="size"), "size")
     if table["size"].nunique() < len(order):
         return None
     i, means = _rank(table, "size"), table.groupby("size")["entropy"].mean()

@@ -352,6 +352,10 @@ def test_capacity(entropies, verdict):
     ]
     assert decide("capacity", pd.DataFrame(rows))["verdict"] == verdict
     assert decide("capacity", pd.DataFrame(rows[:3]))["verdict"] == "not yet run"
+    # Of another seed, whose other networks were not asked for, there is no correlation.
+    part = [row | {"seed": 1} for row in rows[2:]]
+    assert decide("capacity", pd.DataFrame([*rows, *part]))["seeds"] == 1
+    assert decide("capacity", pd.DataFrame([*rows[:3], *part]))["verdict"] == "not yet run"
 
 
 @pytest.mark.parametrize(
