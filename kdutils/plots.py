@@ -916,6 +916,22 @@ def variations_table(rows: pd.DataFrame, caption: str, name: str, network: bool 
     return formatted(rows, columns, caption, name)
 
 
+def contrast(rows: pd.DataFrame, what: str, caption: str, name: str) -> Table:
+    """A line for each variation, headed `what`: accuracy on the missing class from each teacher, in percent.
+
+    `rows` are those of `variations.beside_equal` at one temperature; a dash stands for a teacher that was not varied.
+    """
+    keys, values = ["dataset", "profile", "training"], ["missing", "missing_biased"]
+    wide = 100 * rows.pivot_table(index=keys, columns="teacher", values=values, sort=False)
+    wide.columns = [f"{teacher}_{value}" for value, teacher in wide.columns]
+    wide = wide.reindex(columns=[f"{teacher}_{value}" for value in values for teacher in TEACHERS])
+    columns: dict[str, Any] = {"data": lambda row: title(row.dataset, row.profile)}
+    columns |= {what: lambda row: "as in Tables 4-6" if row.training == "equal" else row.training}
+    for value, note in zip(values, ("", ", bias at its best"), strict=True):
+        columns |= {f"{t}{note}": f"{{{t}_{value}:.1f}}" for t in TEACHERS}
+    return formatted(wide.reset_index(), columns, caption, name)
+
+
 # ---------------------------------------------------------------- the systems of section 2
 
 SYSTEM_COLOURS = {"Eq. 4": COLOURS["large"], "Eq. 4, small teacher": COLOURS["small"], "sweet spot": RETRAINED[0]}

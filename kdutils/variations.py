@@ -140,6 +140,15 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values(["dataset", "order", "teacher"], ascending=[True, True, False], ignore_index=True)
 
 
+def beside_equal(found: pd.DataFrame, *topics: str) -> pd.DataFrame:
+    """The rows of `summarise` on these topics, after the "equal" ones of the data sets and profiles they come from."""
+    of = found[found["topic"].isin(topics)]
+    equal = found[found["training"] == "equal"].merge(of[["profile", "dataset", "temperature"]].drop_duplicates())
+    return pd.concat([equal, of], ignore_index=True).sort_values(
+        ["dataset", "profile", "order"], ascending=[True, False, True], kind="stable", ignore_index=True
+    )
+
+
 @functools.cache
 def _known(dataset: str) -> dict[str, Variation]:
     return {v.name: v for v in variations(dataset, trainings(PROFILES["paper"], dataset)["equal"]["small"])}
