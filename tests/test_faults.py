@@ -109,7 +109,7 @@ class Run:
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.stress) for n in range(1, 11))])
 def test_a_run_killed_five_times_ends_as_one_left_alone(tiny, tmp_path, seed):
-    tiny_study(tiny, seeds=2).ensure("missing_class", Here())
+    tiny_study(tiny, seeds=2, executor=Here()).ensure("missing_class")
     run = Run(tmp_path)
     for n, kill in enumerate(kills(random.Random(seed)), 1):
         print("killed at", kill)  # pytest shows it if the test fails
@@ -132,7 +132,7 @@ def test_a_run_killed_five_times_ends_as_one_left_alone(tiny, tmp_path, seed):
 
 
 def test_two_processes_that_record_the_same_at_once_lose_nothing(tiny, tmp_path):
-    tiny_study(tiny, seeds=2).ensure("missing_class", Here())
+    tiny_study(tiny, seeds=2, executor=Here()).ensure("missing_class")
     run = Run(tmp_path)
     both = [run.start(), run.start()]
     errors = [process.communicate(timeout=600)[1] for process in both]

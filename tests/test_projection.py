@@ -107,8 +107,13 @@ def test_templates_on_one_line_give_no_plane(place, dtype):
 
 
 def test_no_gram_matrix_at_all_gives_no_plane():
-    for gram in (torch.zeros(10, 10), -torch.eye(10), torch.full((10, 10), torch.nan)):
-        with pytest.raises(UserError, match="on one line"):
+    line = "on one line"
+    for gram, why in (
+        (torch.zeros(10, 10), line),
+        (-torch.eye(10), line),
+        (torch.full((10, 10), torch.nan), "got NaN or inf"),
+    ):
+        with pytest.raises(UserError, match=why):
             projection_from_logits(torch.zeros(2, 10), gram, (0, 1, 2))
 
 
