@@ -909,10 +909,10 @@ def variations_table(rows: pd.DataFrame, caption: str, name: str, network: bool 
     rows = rows.assign(**100 * rows[fractions].astype(float), variance=1000 * rows["variance"])
     shown = lambda row: TITLES[row.dataset] + ("" if row.profile == "paper" else f" ({row.profile})")
     columns: dict[str, Any] = {"data": shown, "variation": "{training}", "teacher": "{teacher}"}
-    if network:
-        columns |= {"parameters": "{parameters:,}", "its accuracy": "{teacher_accuracy:.1f}"}
-    columns |= {"entropy": "{entropy:.2f}", "variance × 1000": "{variance:.2f}"}
     columns |= {"missing class": "**{missing:.1f}**", "bias at its best": "{missing_biased:.1f}"}
+    columns |= {"entropy": "{entropy:.2f}", "variance × 1000": "{variance:.2f}"}
+    if network:
+        columns |= {"its accuracy": "{teacher_accuracy:.1f}", "parameters": "{parameters:,}"}
     return formatted(rows, columns, caption, name)
 
 
