@@ -163,7 +163,8 @@ def run_on(folder: Path, disk: str, otherwise: str, command: str) -> list[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "D": str(folder)}
     command = [*start, "sh", "-c", f"{disk} && {command}"]
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
-    return [line for line in done.stderr.splitlines() if not re.search(r"\| \d+/\d+ \[", line)]  # progress
+    bar = re.compile(r"\| \d+/\d+ \[")  # and the empty line that a bar ends with
+    return [line for line in done.stderr.splitlines() if line.strip() and not bar.search(line)]
 
 
 def smoke_run(results: Path) -> str:
