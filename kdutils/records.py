@@ -10,6 +10,7 @@ are replaced in one rename, and git merges rows as before. A row that is gone is
 
 import contextlib
 import datetime
+import errno
 import functools
 import io
 import os
@@ -378,6 +379,8 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor] | None:
     except FileNotFoundError:
         return None
     except (SafetensorError, EOFError, OSError) as error:
+        if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise  # which says nothing of the file
         reason = " ".join(str(error).split())
     try:
         path.unlink(missing_ok=True)

@@ -30,11 +30,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the file that takes longest, every notebook's runs at smoke: the other process then has the rest."""
-    items.sort(key=lambda item: item.path.name != "test_pages.py")
-
-
 def once(folder: Path, make: Callable[[Path], object]) -> Path:
     """Return `folder`, made by the first process that asks for it while the others wait."""
     with FileLock(f"{folder}.lock"):
