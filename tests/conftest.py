@@ -48,6 +48,14 @@ def own_cache(shared: Path) -> Iterator[Path]:
         yield shared / "cache"
 
 
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail the test that leaves another cache or number of threads to those after it."""
+    before = os.environ.get("KDUTILS_CACHE"), torch.get_num_threads()
+    yield
+    assert (os.environ.get("KDUTILS_CACHE"), torch.get_num_threads()) == before
+
+
 @pytest.fixture(scope="session")
 def smoke_study(own_cache: Path, shared: Path) -> Study:
     """The smoke profile on the digits, run once for all tests (about 30 s). Its records are not to be changed."""

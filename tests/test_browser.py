@@ -1,11 +1,10 @@
 """The built pages in a real browser that reaches no other host: loaded, with maths, in dark mode and on a phone."""
 
-import http.server
 import re
 import shutil
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,18 +16,14 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def address(published_book: Path) -> Iterator[str]:
-    """The built book's address on this machine."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=published_book)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    """The built book's address on this machine, served by a process of its own: coverage's trace function at times
+    keeps a new thread of this one from starting, and the request that it was for from an answer."""
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", published_book]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        yield re.search(r"http://[\d.:]+/", server.stdout.readline())[0]
+        server.terminate()
 
 
 @pytest.fixture(scope="module")

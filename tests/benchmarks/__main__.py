@@ -7,6 +7,7 @@ Each row is printed and added to `benchmarks.csv` as soon as it is measured, and
 import contextlib
 import os
 import tempfile
+from unittest.mock import patch
 
 import torch
 
@@ -30,9 +31,10 @@ def main(arguments: list[str] | None = None) -> None:
     if options.quick and not options.results:
         raise UserError("--quick measures nothing worth keeping: give it a folder with --results")
     records.check_writable(options.results)
-    torch.set_num_threads(cores())
     with tempfile.TemporaryDirectory() as cache, contextlib.ExitStack() as stack:
-        os.environ["KDUTILS_CACHE"] = cache  # before the workers start
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(cores())
+        stack.enter_context(patch.dict(os.environ, KDUTILS_CACHE=cache))  # before the workers start
         pool = stack.enter_context(workers(2, device))
         bench = Bench(device, options.quick, options.results, pool)
         print(f"{records.device_name(device)}, torch {torch.__version__}, commit {records.commit()}", flush=True)
