@@ -355,13 +355,22 @@ def cache_root() -> Path:
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write tensors to a temporary sibling of `path` and rename it, so that a kill never leaves half a file."""
+    """Write tensors to a temporary sibling of `path` and rename it, so that a kill never leaves half a file; with their checksum."""
     try:
         # Not the lock under which a teacher is trained: that one is held while this is called.
         with _lock(path.parent, ".writing"), _replacing(path) as temporary:
-            save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary)
+            whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+            save_file(whole, temporary, {CHECK: _checksum_of(whole)})
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path.parent}: cannot write to the cache: {error}; set KDUTILS_CACHE") from None
+
+
+def _checksum_of(tensors: dict[str, torch.Tensor]) -> str:
+    found = 0
+    for name, tensor in sorted(tensors.items()):
+        found = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode(), found)
+        found = zlib.crc32(tensor.flatten().view(torch.uint8).numpy().data, found)
+    return f"{found:08x}"
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor] | None:
@@ -375,7 +384,11 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor] | None:
     try:
         path.open("rb").close()  # safetensors calls every file absent that it cannot open
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            check = (file.metadata() or {}).get(CHECK)
+        if check in (None, _checksum_of(found)):  # the first files of this kind had none
+            return found
+        reason = "its checksum is another"
     except FileNotFoundError:
         return None
     except (SafetensorError, EOFError, OSError) as error:
