@@ -1,7 +1,7 @@
 """The forward and backward pass of small convolutional networks on a CPU, in C++ (`step.cpp`), compiled on first use.
 
 PyTorch's convolutions reach a fifth of a core's speed on networks this small, and its operations between them move every
-activation through memory. Here one image passes all layers before the next one does.
+activation through memory. Here one image, or a few, pass all layers before the next ones do.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ from kdutils.models import SameConv2d, SameMaxPool2d, same_padding
 _LETTERS = {SameConv2d: "c", nn.ReLU: "a", nn.LeakyReLU: "a", SameMaxPool2d: "p", nn.Flatten: "f", nn.Linear: "l"}
 _FIELDS = (
     *("height", "width", "channels", "in_width", "in_channels", "in_size", "rows", "length", "stride"),
-    *("out_width", "out_start", "out_size", "pool", "active"),
+    *("out_width", "out_start", "out_size", "pool", "active", "winograd"),
 )
 
 
@@ -75,7 +75,7 @@ class Network:
                     taken = (size, 9 * channels, taken[2], 1, 9 * channels, 1)
                 channels = layer.out_channels
                 # Until a layer that follows says otherwise.
-                values = (size, size, channels, *taken, size, 0, 0, 0, 0, 0.0)
+                values = (size, size, channels, *taken, size, 0, 0, 0, 0, -1, 0.0)
                 found.append(dict(zip((*_FIELDS, "slope"), values, strict=True)))
             elif isinstance(layer, SameMaxPool2d):
                 found[-1]["pool"] = 1
@@ -83,13 +83,21 @@ class Network:
                 found[-1] |= {"active": 1, "slope": getattr(layer, "negative_slope", 0.0)}
         self.features = size * size * channels
         self.taped = sum(r["height"] * r["width"] * r["channels"] + r["out_size"] for r in found)
+        tiled = [r for r in found[1:] if r["stride"] == 1 and r["height"] % 2 == 0]
+        block = 8 if tiled else 1  # their weights are large: several images are to share them
+        room = 0
+        for r in tiled:
+            r["winograd"] = room
+            taken, given = r["in_channels"], r["channels"]
+            room += 16 * (2 * taken * given + block * (r["height"] // 2) ** 2 * (2 * taken + given))
         weights = sum((r["rows"] * r["length"] + 1) * r["channels"] for r in found)
         gradients = sum(r["height"] * r["width"] * r["channels"] + r["in_size"] for r in found)
-        self.room = weights + self.features * self.columns + gradients
+        self.room = room + weights + self.features * self.columns + block * gradients
         fields = [*((name, ctypes.c_long) for name in _FIELDS), ("slope", real[1])]
         table: type[ctypes.Structure] = type("Layer", (ctypes.Structure,), {"_fields_": fields})
         self._layers = (table * len(found))(*(table(*(r[name] for name, _ in fields)) for r in found))
-        self._network = (ctypes.c_long * 4)(len(found), self.features, self.columns, ctypes.addressof(self._layers))
+        numbers = (len(found), self.features, self.columns, block, room, ctypes.addressof(self._layers))
+        self._network = (ctypes.c_long * len(numbers))(*numbers)
         self._library = library(real[0], math.gcd(self.columns, *(r["channels"] for r in found)))
         if self._library is None:
             raise ValueError("no compiler")

@@ -11,8 +11,8 @@ Three back ends, one meaning; `back_end` chooses, from what was measured:
 - On a GPU, and for the digits everywhere, the members are stacked: activations are (E, B, H, W, C), a convolution is a
   patch matrix times a weight matrix, batched over members, and where members share their minibatches the first
   convolution's patches are shared by all. Launching a step, or calling its operations, costs more than its arithmetic.
-- On a CPU with a C++ compiler the Table 7 students for larger images go through `step.cpp`, member after member and image
-  by image, some members a process, one process a core. Only the loss and the optimisers are PyTorch's.
+- On a CPU with a C++ compiler the Table 7 students for larger images go through `step.cpp`, member after member and few
+  images at a time, some members a process, one process a core. Only the loss and the optimisers are PyTorch's.
 - Whatever that does not fit (other layers, bfloat16, no compiler) is left to `distil_one`, one member after another:
   stacked, grouped and compiled by PyTorch it was slower than that channels-last loop on one thread.
 """
@@ -485,14 +485,14 @@ class _Compiled(_Stacked):
         for e, count in enumerate(self.count.tolist()):
             patches = self.patches[e if len(self.patches) > 1 else 0]
             weights, order, tape, features = (t[e] for t in (self.weights, self.order, self.tape, self.features))
-            yield weights, patches, patches.shape[1], order, count, tape, self.network.taped, features
+            yield weights, patches, patches.shape[1], order, count, tape, self.network.taped, features, self.room
 
     def gradients(self, loss: Tensor, logits: Tensor) -> Tensor:
         (slopes,) = torch.autograd.grad(loss, logits)
         slopes = F.pad(slopes.gather(1, self.order[..., None].expand_as(slopes)), (0, self.columns - NUM_CLASSES))
         self.gradient.zero_()
         for given, row, into in zip(self._each(), slopes, self.gradient, strict=True):
-            self.network("backward", *given, row, into, self.room)
+            self.network("backward", *given, row, into)
         return self.gradient
 
     def predict(self, images: Tensor, device: torch.device) -> Tensor:

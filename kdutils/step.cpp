@@ -1,6 +1,6 @@
-// Forward and backward pass of small convolutional networks on one core, image by image, so that activations stay in
-// the nearest cache. Compiled by `kdutils.compiled` for this machine, with REAL (float or double) and WIDEST, of which
-// all widths are multiples.
+// Forward and backward pass of small convolutional networks on one core, few images at a time, so that activations stay
+// in the nearest caches. Compiled by `kdutils.compiled` for this machine, with REAL (float or double) and WIDEST, of
+// which all widths are multiples.
 // Activations are (H, W, C), weights (3, 3, C_in, C_out) and (features, columns), each followed by its bias.
 #include <algorithm>
 #include <cstring>
@@ -59,8 +59,10 @@ struct Layer {  // a convolution, its activation, and a max-pool of 2 at stride 
     long I, K, stride;
     long out_width, out_start, out_size;  // of what the next layer takes, which may be padded
     long pool, active;
+    long winograd;  // where its part of `room` begins, if it is convolved by Winograd's tiles; -1 if not
     REAL slope;
     long pixels() const { return height * width * channels; }
+    long tiles() const { return height / 2 * (width / 2); }
     Product forward() const {
         return {height, width, channels, I, K, stride * in_width * in_channels, stride * in_channels,
                 in_width * in_channels, 1, channels, width * channels, channels};
@@ -69,6 +71,8 @@ struct Layer {  // a convolution, its activation, and a max-pool of 2 at stride 
 
 struct Network {
     long layers, features, columns;
+    long block;  // how many images pass a layer before the next layer
+    long room;  // how much of `room` the layers by Winograd's tiles take
     const Layer *layer;
 };
 
@@ -77,112 +81,254 @@ static void transpose(const REAL *from, REAL *to, long height, long width) {
         for (long i = 0; i < height; i++) to[j * height + i] = from[i * width + j];
 }
 
+// Winograd's F(2x2, 3x3), for convolutions of stride 1 (Lavin and Gray 2016, arXiv 1509.09308): two by two outputs take
+// 16 products a channel instead of 36. With U = G w Gᵀ of the weights and V = Bᵀ x B of each tile of 4x4 inputs,
+// y = Aᵀ (Σ U V) A; its gradients are the same steps transposed, in the opposite order.
+struct Bt { static void go(const vec (&x)[4], vec (&y)[4]) { y[0] = x[0] - x[2], y[1] = x[1] + x[2], y[2] = x[2] - x[1], y[3] = x[1] - x[3]; } };
+struct B { static void go(const vec (&y)[4], vec (&x)[4]) { x[0] = y[0], x[1] = y[1] - y[2] + y[3], x[2] = y[1] + y[2] - y[0], x[3] = -y[3]; } };
+struct At { static void go(const vec (&x)[4], vec (&y)[2]) { y[0] = x[0] + x[1] + x[2], y[1] = x[1] - x[2] - x[3]; } };
+struct A { static void go(const vec (&y)[2], vec (&x)[4]) { x[0] = y[0], x[1] = y[0] + y[1], x[2] = y[0] - y[1], x[3] = -y[1]; } };
+struct G {
+    static void go(const vec (&w)[3], vec (&u)[4]) {
+        vec even = (w[0] + w[2]) * REAL(0.5), odd = w[1] * REAL(0.5);
+        u[0] = w[0], u[1] = even + odd, u[2] = even - odd, u[3] = w[2];
+    }
+};
+struct Gt {
+    static void go(const vec (&u)[4], vec (&w)[3]) {
+        vec sum = (u[1] + u[2]) * REAL(0.5);
+        w[0] = u[0] + sum, w[1] = (u[1] - u[2]) * REAL(0.5), w[2] = u[3] + sum;
+    }
+};
+
+// Vectors at from + i * row + j * column become, through F on both axes, those at to + i * to_row + j * to_column.
+template <class F, int N, int M, bool ADD = false>
+static void both(const REAL *from, long row, long column, REAL *to, long to_row, long to_column, vec bias = vec{}) {
+    vec half[M][N], in[N], out[M];
+    for (int j = 0; j < N; j++) {
+        for (int i = 0; i < N; i++) in[i] = at(from + i * row + j * column);
+        F::go(in, out);
+        for (int i = 0; i < M; i++) half[i][j] = out[i];
+    }
+    for (int i = 0; i < M; i++) {
+        F::go(half[i], out);
+        for (int j = 0; j < M; j++) {
+            vec &there = at(to + i * to_row + j * to_column);
+            there = ADD ? there + out[j] : out[j] + bias;
+        }
+    }
+}
+
+// Calls f(image, place of the tile's outputs, place of its inputs, row of the tile) for all tiles of n images.
+template <class F> static void each_tile(const Layer &of, long n, long in_channels, F f) {
+    for (long b = 0, t = 0; b < n; b++)
+        for (long i = 0; i < of.height; i += 2)
+            for (long j = 0; j < of.width; j += 2, t++)
+                f(b, (i * of.width + j) * of.channels, (i * of.in_width + j) * in_channels, t);
+}
+
+struct Winograd {  // one layer, with its part of `room`: U and its gradient, then V, its gradient and M of a block
+    const Layer &of;
+    long in, out, each;  // channels, and their product
+    REAL *U, *dU, *V, *dV, *M;
+    Winograd(const Layer &layer, long block, REAL *room) : of(layer), in(layer.K / 3), out(layer.channels), each(in * out) {
+        long rows = block * of.tiles();
+        U = room + of.winograd, dU = U + 16 * each, V = dU + 16 * each, dV = V + 16 * rows * in, M = dV + 16 * rows * in;
+    }
+    void inputs(long n, const REAL *const *x) const {
+        each_tile(of, n, in, [&](long b, long, long place, long t) {
+            for (long c = 0; c < in; c += LANES)
+                both<Bt, 4, 4>(x[b] + place + c, of.in_width * in, in, V + t * in + c, 4 * n * of.tiles() * in, n * of.tiles() * in);
+        });
+    }
+    void forward(long n, const REAL *const *x, const REAL *bias, REAL *const *y) const {
+        long rows = n * of.tiles();
+        inputs(n, x);
+        memset(M, 0, 16 * rows * out * sizeof(REAL));
+        for (long f = 0; f < 16; f++)
+            multiply({1, rows, out, 1, in, 0, in, 0, 1, out, 0, out}, V + f * rows * in, U + f * each, M + f * rows * out);
+        each_tile(of, n, in, [&](long b, long place, long, long t) {
+            for (long c = 0; c < out; c += LANES)
+                both<At, 4, 2>(M + t * out + c, 4 * rows * out, rows * out, y[b] + place + c, of.width * out, out, at(bias + c));
+        });
+    }
+    // Adds to dU and to the inputs' gradients; U is of the transposed weights here.
+    void backward(long n, const REAL *const *x, const REAL *const *gy, REAL *const *gx) const {
+        long rows = n * of.tiles();
+        inputs(n, x);
+        each_tile(of, n, in, [&](long b, long place, long, long t) {
+            for (long c = 0; c < out; c += LANES)
+                both<A, 2, 4>(gy[b] + place + c, of.width * out, out, M + t * out + c, 4 * rows * out, rows * out);
+        });
+        memset(dV, 0, 16 * rows * in * sizeof(REAL));
+        for (long f = 0; f < 16; f++) {
+            multiply({1, in, out, 1, rows, 0, 1, 0, in, out, 0, out}, V + f * rows * in, M + f * rows * out, dU + f * each);
+            multiply({1, rows, in, 1, out, 0, out, 0, 1, in, 0, in}, M + f * rows * out, U + f * each, dV + f * rows * in);
+        }
+        each_tile(of, n, in, [&](long b, long, long place, long t) {
+            for (long c = 0; c < in; c += LANES)
+                both<B, 4, 4, true>(dV + t * in + c, 4 * rows * in, rows * in, gx[b] + place + c, of.in_width * in, in);
+        });
+    }
+    void weights(const REAL *w) const {  // (3, 3, in, out)
+        for (long i = 0; i < each; i += LANES) both<G, 3, 4>(w + i, 3 * each, each, U + i, 4 * each, each);
+    }
+    void transposed(const REAL *w) const {  // (3, out, 3, in)
+        for (long r = 0; r < out; r++)
+            for (long c = 0; c < in; c += LANES)
+                both<G, 3, 4>(w + r * of.K + c, 3 * each, in, U + r * in + c, 4 * each, each);
+    }
+    void gradient(REAL *w) const {
+        for (long i = 0; i < each; i += LANES) both<Gt, 4, 3, true>(dU + i, 4 * each, each, w + i, 3 * each, each);
+    }
+};
+
+static void activate_and_pool(const Layer &of, REAL *y, REAL *out) {
+    long size = of.pixels(), line = of.width * of.channels;
+    if (of.active)
+        for (long i = 0; i < size; i += LANES) at(y + i) = at(y + i) > 0 ? at(y + i) : at(y + i) * of.slope;
+    for (long h = 0; h < of.height; h++) {
+        REAL *to = out + of.out_start + h * of.out_width * of.channels;
+        const REAL *from = y + h * line;
+        if (!of.pool) {
+            memcpy(to, from, line * sizeof(REAL));
+            continue;
+        }
+        long below = h + 1 < of.height ? line : 0;
+        for (long i = 0; i < line; i += LANES) {
+            long right = i + of.channels < line ? of.channels : 0;
+            vec u = at(from + i) > at(from + i + right) ? at(from + i) : at(from + i + right);
+            vec d = at(from + i + below) > at(from + i + below + right) ? at(from + i + below)
+                                                                        : at(from + i + below + right);
+            at(to + i) = u > d ? u : d;
+        }
+    }
+}
+
+static void slopes_before_pool(const Layer &of, const REAL *y, const REAL *given, REAL *gy) {
+    long size = of.pixels(), line = of.width * of.channels;
+    if (of.pool) memset(gy, 0, size * sizeof(REAL));
+    for (long h = 0; h < of.height; h++) {
+        const REAL *from = given + of.out_start + h * of.out_width * of.channels, *v = y + h * line;
+        REAL *to = gy + h * line;
+        if (!of.pool) {
+            memcpy(to, from, line * sizeof(REAL));
+            continue;
+        }
+        long below = h + 1 < of.height ? line : 0;
+        for (long i = 0; i < line; i += LANES) {  // to the first of the largest, as PyTorch does
+            long right = i + of.channels < line ? of.channels : 0, place[4] = {i, i + right, i + below, i + below + right};
+            vec left = at(from + i), top = at(v + i);
+            for (int j = 1; j < 4; j++) top = top > at(v + place[j]) ? top : at(v + place[j]);
+            for (int j = 0; j < 4; j++) {
+                auto here = at(v + place[j]) == top;
+                at(to + place[j]) += here ? left : left * 0;
+                left = here ? left * 0 : left;
+            }
+        }
+    }
+    if (of.active)
+        for (long i = 0; i < size; i += LANES) at(gy + i) = at(y + i) > 0 ? at(gy + i) : at(gy + i) * of.slope;
+}
+
+constexpr long MOST = 8;  // images of a block
+
 // Activations of one image lie one after another: of each layer its output before pooling, then the next one's input.
 extern "C" void forward(const Network *net, const REAL *weights, const REAL *images, long image, const long *rows_of,
-                        long count, REAL *tape, long taped, REAL *features, REAL *logits) {
-    for (long b = 0; b < count; b++) {
-        const REAL *x = images + rows_of[b] * image, *w = weights;
-        REAL *y = tape + b * taped;
+                        long count, REAL *tape, long taped, REAL *features, REAL *room, REAL *logits) {
+    const REAL *w = weights;
+    for (long l = 0; l < net->layers; l++) {
+        const Layer &of = net->layer[l];
+        if (of.winograd >= 0) Winograd(of, net->block, room).weights(w);
+        w += (of.I * of.K + 1) * of.channels;
+    }
+    const REAL *dense = w, *last = w + net->features * net->columns;
+    for (long from = 0; from < count; from += net->block) {
+        long n = std::min(net->block, count - from);
+        const REAL *x[MOST];
+        REAL *y[MOST];
+        for (long b = 0; b < n; b++) x[b] = images + rows_of[from + b] * image, y[b] = tape + (from + b) * taped;
+        w = weights;
         for (long l = 0; l < net->layers; l++) {
             const Layer &of = net->layer[l];
             const REAL *bias = w + of.I * of.K * of.channels;
             long size = of.pixels();
-            for (long i = 0; i < size; i += of.channels) memcpy(y + i, bias, of.channels * sizeof(REAL));
-            multiply(of.forward(), x, w, y);
-            REAL *out = l + 1 < net->layers ? y + size : features + b * net->features;
-            if (of.active)
-                for (long i = 0; i < size; i += LANES) at(y + i) = at(y + i) > 0 ? at(y + i) : at(y + i) * of.slope;
-            for (long h = 0; h < of.height; h++) {
-                REAL *to = out + of.out_start + h * of.out_width * of.channels;
-                const REAL *from = y + h * of.width * of.channels;
-                long line = of.width * of.channels;
-                if (!of.pool) {
-                    memcpy(to, from, line * sizeof(REAL));
-                    continue;
+            if (of.winograd >= 0) Winograd(of, net->block, room).forward(n, x, bias, y);
+            for (long b = 0; b < n; b++) {
+                if (of.winograd < 0) {
+                    for (long i = 0; i < size; i += of.channels) memcpy(y[b] + i, bias, of.channels * sizeof(REAL));
+                    multiply(of.forward(), x[b], w, y[b]);
                 }
-                long below = h + 1 < of.height ? line : 0;
-                for (long i = 0; i < line; i += LANES) {
-                    long right = i + of.channels < line ? of.channels : 0;
-                    vec u = at(from + i) > at(from + i + right) ? at(from + i) : at(from + i + right);
-                    vec d = at(from + i + below) > at(from + i + below + right) ? at(from + i + below)
-                                                                                : at(from + i + below + right);
-                    at(to + i) = u > d ? u : d;
-                }
+                activate_and_pool(of, y[b], l + 1 < net->layers ? y[b] + size : features + (from + b) * net->features);
+                x[b] = y[b] + size;
+                y[b] += size + of.out_size;
             }
             w = bias + of.channels;
-            x = y + size;
-            y += size + of.out_size;
         }
     }
-    const REAL *w = weights;
-    for (long l = 0; l < net->layers; l++) w += (net->layer[l].I * net->layer[l].K + 1) * net->layer[l].channels;
-    const REAL *bias = w + net->features * net->columns;
-    for (long b = 0; b < count; b++) memcpy(logits + b * net->columns, bias, net->columns * sizeof(REAL));
+    for (long b = 0; b < count; b++) memcpy(logits + b * net->columns, last, net->columns * sizeof(REAL));
     multiply({1, count, net->columns, 1, net->features, 0, net->features, 0, 1, net->columns, 0, net->columns},
-             features, w, logits);
+             features, dense, logits);
 }
 
-// `gradients` begin as zeros; `room` holds the transposed weights and two images' gradients.
+// `gradients` begin as zeros; `room` holds, too, the transposed weights and the gradients of a block of images.
 extern "C" void backward(const Network *net, const REAL *weights, const REAL *images, long image, const long *rows_of,
-                         long count, REAL *tape, long taped, const REAL *features, const REAL *slopes, REAL *gradients, REAL *room) {
-    long at_layer[16], total = 0, columns = net->columns, width = net->features;
+                         long count, REAL *tape, long taped, const REAL *features, REAL *room, const REAL *slopes, REAL *gradients) {
+    long at_layer[16], total = 0, columns = net->columns, width = net->features, taken = 0;
+    REAL *turned = room + net->room;
     for (long l = 0; l < net->layers; l++) {
         const Layer &of = net->layer[l];
         at_layer[l] = total;
         for (long i = 0; l && i < of.I; i++)
-            transpose(weights + total + i * of.K * of.channels, room + total + i * of.K * of.channels, of.K, of.channels);
+            transpose(weights + total + i * of.K * of.channels, turned + total + i * of.K * of.channels, of.K, of.channels);
+        if (of.winograd >= 0) {
+            Winograd by(of, net->block, room);
+            by.transposed(turned + total);
+            memset(by.dU, 0, 16 * by.each * sizeof(REAL));
+        }
         total += (of.I * of.K + 1) * of.channels;
+        taken += of.pixels() + of.in_size;
     }
-    transpose(weights + total, room + total, width, columns);
-    REAL *dense = gradients + total, *g = room + total + width * columns, *first = g + count * width;
+    transpose(weights + total, turned + total, width, columns);
+    REAL *dense = gradients + total, *g = turned + total + width * columns, *first = g + count * width;
     multiply({1, width, columns, 1, count, 0, 1, 0, width, columns, 0, columns}, features, slopes, dense);
     for (long i = 0; i < count * columns; i++) dense[width * columns + i % columns] += slopes[i];
     memset(g, 0, count * width * sizeof(REAL));
-    multiply({1, count, width, 1, columns, 0, columns, 0, 1, width, 0, width}, slopes, room + total, g);
-    for (long b = 0; b < count; b++) {
-        REAL *given = g + b * width, *y = tape + (b + 1) * taped, *gy = first;
+    multiply({1, count, width, 1, columns, 0, columns, 0, 1, width, 0, width}, slopes, turned + total, g);
+    for (long from = 0; from < count; from += net->block) {
+        long n = std::min(net->block, count - from);
+        const REAL *given[MOST], *x[MOST];
+        REAL *y[MOST], *gy[MOST], *next[MOST];
+        for (long b = 0; b < n; b++)
+            given[b] = g + (from + b) * width, y[b] = tape + (from + b + 1) * taped, gy[b] = first + b * taken;
         for (long l = net->layers - 1; l >= 0; l--) {
             const Layer &of = net->layer[l];
-            long size = of.pixels(), line = of.width * of.channels;
-            y -= size + of.out_size;
-            REAL *weight = gradients + at_layer[l], *bias = weight + of.I * of.K * of.channels;
-            if (of.pool) memset(gy, 0, size * sizeof(REAL));
-            for (long h = 0; h < of.height; h++) {
-                const REAL *from = given + of.out_start + h * of.out_width * of.channels, *v = y + h * line;
-                REAL *to = gy + h * line;
-                if (!of.pool) {
-                    memcpy(to, from, line * sizeof(REAL));
-                    continue;
-                }
-                long below = h + 1 < of.height ? line : 0;
-                for (long i = 0; i < line; i += LANES) {  // to the first of the largest, as PyTorch does
-                    long right = i + of.channels < line ? of.channels : 0, place[4] = {i, i + right, i + below, i + below + right};
-                    vec left = at(from + i), top = at(v + i);
-                    for (int j = 1; j < 4; j++) top = top > at(v + place[j]) ? top : at(v + place[j]);
-                    for (int j = 0; j < 4; j++) {
-                        auto here = at(v + place[j]) == top;
-                        at(to + place[j]) += here ? left : left * 0;
-                        left = here ? left * 0 : left;
-                    }
-                }
-            }
-            if (of.active)
-                for (long i = 0; i < size; i += LANES) at(gy + i) = at(y + i) > 0 ? at(gy + i) : at(gy + i) * of.slope;
-            for (long i = 0; i < size; i += of.channels)
-                for (long c = 0; c < of.channels; c += LANES) at(bias + c) += at(gy + i + c);
-            const REAL *x = l ? y - net->layer[l - 1].out_size : images + rows_of[b] * image;
             Product p = of.forward();
-            for (long i = 0; i < of.I; i++)
-                multiply({1, of.K, of.channels, of.height, of.width, 0, 1, p.Ah, p.Am, of.channels, 0, of.channels},
-                         x + i * p.Ai, gy, weight + i * of.K * of.channels);
-            if (!l) break;
-            REAL *next = gy + size;
-            memset(next, 0, of.in_size * sizeof(REAL));
-            for (long i = 0; i < of.I; i++)
-                multiply({of.height, of.width, of.K, 1, of.channels, line, of.channels, 0, 1, of.K, p.Ah, p.Am}, gy,
-                         room + at_layer[l] + i * of.K * of.channels, next + i * p.Ai);
-            given = next;
-            gy = next + of.in_size;
+            long size = of.pixels(), line = of.width * of.channels;
+            REAL *weight = gradients + at_layer[l], *bias = weight + of.I * of.K * of.channels;
+            for (long b = 0; b < n; b++) {
+                y[b] -= size + of.out_size;
+                slopes_before_pool(of, y[b], given[b], gy[b]);
+                for (long i = 0; i < size; i += of.channels)
+                    for (long c = 0; c < of.channels; c += LANES) at(bias + c) += at(gy[b] + i + c);
+                x[b] = l ? y[b] - net->layer[l - 1].out_size : images + rows_of[from + b] * image;
+                next[b] = gy[b] + size;
+                if (l) memset(next[b], 0, of.in_size * sizeof(REAL));
+            }
+            if (of.winograd >= 0) Winograd(of, net->block, room).backward(n, x, gy, next);
+            for (long b = 0; b < n; b++) {
+                for (long i = 0; i < of.I && of.winograd < 0; i++) {
+                    multiply({1, of.K, of.channels, of.height, of.width, 0, 1, p.Ah, p.Am, of.channels, 0, of.channels},
+                             x[b] + i * p.Ai, gy[b], weight + i * of.K * of.channels);
+                    if (l)
+                        multiply({of.height, of.width, of.K, 1, of.channels, line, of.channels, 0, 1, of.K, p.Ah, p.Am},
+                                 gy[b], turned + at_layer[l] + i * of.K * of.channels, next[b] + i * p.Ai);
+                }
+                given[b] = next[b];
+                gy[b] = next[b] + of.in_size;
+            }
         }
     }
+    for (long l = 0; l < net->layers; l++)
+        if (net->layer[l].winograd >= 0) Winograd(net->layer[l], net->block, room).gradient(gradients + at_layer[l]);
 }

@@ -224,11 +224,14 @@ def test_a_compiler_that_fails_is_no_error(monkeypatch):
     assert compiled.library.__wrapped__("float", 8) is None
 
 
-@pytest.mark.parametrize("dataset, variant", [("mnist", "table7"), ("mnist", "relu"), ("cifar10", "width/4")])
-def test_compiled_equals_plain_on_larger_images(double, real_data, dataset, variant):
-    """100 steps: padding in asymmetry, strides 1 and 2, colour, one to three convolutions."""
+@pytest.mark.parametrize(
+    "dataset, variant, batch_size, epochs",
+    [("mnist", "table7", 4, 2), ("mnist", "relu", 4, 2), ("cifar10", "width/4", 12, 6)],
+)
+def test_compiled_equals_plain_on_larger_images(double, real_data, dataset, variant, batch_size, epochs):
+    """100 steps: padding in asymmetry, colour, one to three convolutions, by tiles at stride 1, some images at a time."""
     given = material(dataset, 200, real_data, measured=20)
-    chosen = members(dataset, variant=variant, batch_size=4, epochs=2)[:3]
+    chosen = members(dataset, variant=variant, batch_size=batch_size, epochs=epochs)[:3]
     assert fleet.back_end(chosen[0], CPU) is fleet._Compiled
     found = distil(chosen, *given, CPU)
     assert_agree(found, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)
