@@ -83,13 +83,13 @@ class Network:
                 found[-1] |= {"active": 1, "slope": getattr(layer, "negative_slope", 0.0)}
         self.features = size * size * channels
         self.taped = sum(r["height"] * r["width"] * r["channels"] + r["out_size"] for r in found)
-        tiled = [r for r in found[1:] if r["stride"] == 1 and r["height"] % 2 == 0]
+        tiled = [r for r in found[1:] if r["stride"] == 1 and r["height"] % 4 == 0]
         block = 8 if tiled else 1  # their weights are large: several images are to share them
         room = 0
         for r in tiled:
-            r["winograd"] = room
-            taken, given = r["in_channels"], r["channels"]
-            room += 16 * (2 * taken * given + block * (r["height"] // 2) ** 2 * (2 * taken + given))
+            r["winograd"], taken, given = room, r["in_channels"], r["channels"]
+            # U, V, their gradients and M, with at most 16 numbers between the parts of each.
+            room += 36 * (2 * taken * given + block * (r["height"] // 4) ** 2 * (2 * taken + given) + 5 * 16)
         weights = sum((r["rows"] * r["length"] + 1) * r["channels"] for r in found)
         gradients = sum(r["height"] * r["width"] * r["channels"] + r["in_size"] for r in found)
         self.room = room + weights + self.features * self.columns + block * gradients

@@ -21,6 +21,7 @@ static const vec &at(const REAL *p) { return *(const vec *)p; }
 
 struct Product {  // C[h, m, n] += sum over i, k of A[h, m, i, k] B[i, k, n]; letters that follow a name are its strides
     long H, M, N, I, K, Ah, Am, Ai, Ak, Bk, Ch, Cm;
+    bool anew;  // C = instead of C +=
 };
 
 template <int R, int V> static void tile(const Product &p, const REAL *a, const REAL *b, REAL *c) {
@@ -32,7 +33,10 @@ template <int R, int V> static void tile(const Product &p, const REAL *a, const 
                 for (int v = 0; v < V; v++) sum[r][v] += x[r * p.Am] * at(b + v * LANES);
     }
     for (int r = 0; r < R; r++)  // one after another: rows of C may overlap
-        for (int v = 0; v < V; v++) at(c + r * p.Cm + v * LANES) += sum[r][v];
+        for (int v = 0; v < V; v++) {
+            vec &there = at(c + r * p.Cm + v * LANES);
+            there = p.anew ? sum[r][v] : there + sum[r][v];
+        }
 }
 
 template <int V, int R = TALL> static void rows(const Product &p, long m, const REAL *a, const REAL *b, REAL *c) {
@@ -62,7 +66,7 @@ struct Layer {  // a convolution, its activation, and a max-pool of 2 at stride 
     long winograd;  // where its part of `room` begins, if it is convolved by Winograd's tiles; -1 if not
     REAL slope;
     long pixels() const { return height * width * channels; }
-    long tiles() const { return height / 2 * (width / 2); }
+    long tiles() const { return height / 4 * (width / 4); }
     Product forward() const {
         return {height, width, channels, I, K, stride * in_width * in_channels, stride * in_channels,
                 in_width * in_channels, 1, channels, width * channels, channels};
@@ -77,27 +81,51 @@ struct Network {
 };
 
 static void transpose(const REAL *from, REAL *to, long height, long width) {
-    for (long j = 0; j < width; j++)
-        for (long i = 0; i < height; i++) to[j * height + i] = from[i * width + j];
+    for (long top = 0; top < height; top += 16)  // squares, so that neither side leaves the nearest cache
+        for (long j = 0; j < width; j++)
+            for (long i = top; i < std::min(top + 16, height); i++) to[j * height + i] = from[i * width + j];
 }
 
-// Winograd's F(2x2, 3x3), for convolutions of stride 1 (Lavin and Gray 2016, arXiv 1509.09308): two by two outputs take
-// 16 products a channel instead of 36. With U = G w Gᵀ of the weights and V = Bᵀ x B of each tile of 4x4 inputs,
-// y = Aᵀ (Σ U V) A; its gradients are the same steps transposed, in the opposite order.
-struct Bt { static void go(const vec (&x)[4], vec (&y)[4]) { y[0] = x[0] - x[2], y[1] = x[1] + x[2], y[2] = x[2] - x[1], y[3] = x[1] - x[3]; } };
-struct B { static void go(const vec (&y)[4], vec (&x)[4]) { x[0] = y[0], x[1] = y[1] - y[2] + y[3], x[2] = y[1] + y[2] - y[0], x[3] = -y[3]; } };
-struct At { static void go(const vec (&x)[4], vec (&y)[2]) { y[0] = x[0] + x[1] + x[2], y[1] = x[1] - x[2] - x[3]; } };
-struct A { static void go(const vec (&y)[2], vec (&x)[4]) { x[0] = y[0], x[1] = y[0] + y[1], x[2] = y[0] - y[1], x[3] = -y[1]; } };
+// Winograd's F(4x4, 3x3), for convolutions of stride 1 (Lavin and Gray 2016, arXiv 1509.09308): four by four outputs take
+// 36 products a channel instead of 144. With U = G w Gᵀ of the weights and V = Bᵀ x B of each tile of 6x6 inputs,
+// y = Aᵀ (Σ U V) A; its gradients are the same steps transposed, in the opposite order. Aᵀ, Bᵀ and G are those of the
+// points 0, ±1, ±2.
+struct Bt {
+    static void go(const vec (&x)[6], vec (&y)[6]) {
+        vec a = x[4] - 4 * x[2], b = x[3] - 4 * x[1], c = x[4] - x[2], d = 2 * (x[3] - x[1]);
+        y[0] = 4 * x[0] - 5 * x[2] + x[4], y[1] = a + b, y[2] = a - b;
+        y[3] = c + d, y[4] = c - d, y[5] = 4 * x[1] - 5 * x[3] + x[5];
+    }
+};
+struct B {
+    static void go(const vec (&y)[6], vec (&x)[6]) {
+        vec a = y[1] + y[2], b = y[1] - y[2], c = y[3] + y[4], d = y[3] - y[4];
+        x[0] = 4 * y[0], x[1] = 4 * (y[5] - b) - 2 * d, x[2] = -5 * y[0] - 4 * a - c;
+        x[3] = b + 2 * d - 5 * y[5], x[4] = y[0] + a + c, x[5] = y[5];
+    }
+};
+struct At {
+    static void go(const vec (&x)[6], vec (&y)[4]) {
+        vec a = x[1] + x[2], b = x[1] - x[2], c = x[3] + x[4], d = x[3] - x[4];
+        y[0] = x[0] + a + c, y[1] = b + 2 * d, y[2] = a + 4 * c, y[3] = b + 8 * d + x[5];
+    }
+};
+struct A {
+    static void go(const vec (&y)[4], vec (&x)[6]) {
+        vec a = y[0] + y[2], b = y[1] + y[3], c = y[0] + 4 * y[2], d = 2 * y[1] + 8 * y[3];
+        x[0] = y[0], x[1] = a + b, x[2] = a - b, x[3] = c + d, x[4] = c - d, x[5] = y[3];
+    }
+};
 struct G {
-    static void go(const vec (&w)[3], vec (&u)[4]) {
-        vec even = (w[0] + w[2]) * REAL(0.5), odd = w[1] * REAL(0.5);
-        u[0] = w[0], u[1] = even + odd, u[2] = even - odd, u[3] = w[2];
+    static void go(const vec (&w)[3], vec (&u)[6]) {
+        vec a = (w[0] + w[2]) / -6, b = w[1] / -6, c = (w[0] + 4 * w[2]) / 24, d = w[1] / 12;
+        u[0] = w[0] / 4, u[1] = a + b, u[2] = a - b, u[3] = c + d, u[4] = c - d, u[5] = w[2];
     }
 };
 struct Gt {
-    static void go(const vec (&u)[4], vec (&w)[3]) {
-        vec sum = (u[1] + u[2]) * REAL(0.5);
-        w[0] = u[0] + sum, w[1] = (u[1] - u[2]) * REAL(0.5), w[2] = u[3] + sum;
+    static void go(const vec (&u)[6], vec (&w)[3]) {
+        vec a = (u[1] + u[2]) / -6, b = (u[1] - u[2]) / -6, c = (u[3] + u[4]) / 24, d = (u[3] - u[4]) / 12;
+        w[0] = u[0] / 4 + a + c, w[1] = b + d, w[2] = a + 4 * c + u[5];
     }
 };
 
@@ -122,64 +150,62 @@ static void both(const REAL *from, long row, long column, REAL *to, long to_row,
 // Calls f(image, place of the tile's outputs, place of its inputs, row of the tile) for all tiles of n images.
 template <class F> static void each_tile(const Layer &of, long n, long in_channels, F f) {
     for (long b = 0, t = 0; b < n; b++)
-        for (long i = 0; i < of.height; i += 2)
-            for (long j = 0; j < of.width; j += 2, t++)
+        for (long i = 0; i < of.height; i += 4)
+            for (long j = 0; j < of.width; j += 4, t++)
                 f(b, (i * of.width + j) * of.channels, (i * of.in_width + j) * in_channels, t);
 }
 
-struct Winograd {  // one layer, with its part of `room`: U and its gradient, then V, its gradient and M of a block
+// One layer, with its part of `room`: U and its gradient, then V, its gradient and M of a block of images. The 36 parts of
+// each lie a cache line off a power of two, or all would fight for a few places in the nearest cache.
+struct Winograd {
     const Layer &of;
-    long in, out, each;  // channels, and their product
+    long in, out, each, u, v, m;  // channels, their product, and how far apart the parts of U, V and M lie
     REAL *U, *dU, *V, *dV, *M;
     Winograd(const Layer &layer, long block, REAL *room) : of(layer), in(layer.K / 3), out(layer.channels), each(in * out) {
-        long rows = block * of.tiles();
-        U = room + of.winograd, dU = U + 16 * each, V = dU + 16 * each, dV = V + 16 * rows * in, M = dV + 16 * rows * in;
+        long rows = block * of.tiles(), line = 64 / sizeof(REAL);
+        u = each + line, v = rows * in + line, m = rows * out + line;
+        U = room + of.winograd, dU = U + 36 * u, V = dU + 36 * u, dV = V + 36 * v, M = dV + 36 * v;
     }
     void inputs(long n, const REAL *const *x) const {
         each_tile(of, n, in, [&](long b, long, long place, long t) {
             for (long c = 0; c < in; c += LANES)
-                both<Bt, 4, 4>(x[b] + place + c, of.in_width * in, in, V + t * in + c, 4 * n * of.tiles() * in, n * of.tiles() * in);
+                both<Bt, 6, 6>(x[b] + place + c, of.in_width * in, in, V + t * in + c, 6 * v, v);
         });
     }
     void forward(long n, const REAL *const *x, const REAL *bias, REAL *const *y) const {
-        long rows = n * of.tiles();
         inputs(n, x);
-        memset(M, 0, 16 * rows * out * sizeof(REAL));
-        for (long f = 0; f < 16; f++)
-            multiply({1, rows, out, 1, in, 0, in, 0, 1, out, 0, out}, V + f * rows * in, U + f * each, M + f * rows * out);
+        for (long f = 0; f < 36; f++)
+            multiply({1, n * of.tiles(), out, 1, in, 0, in, 0, 1, out, 0, out, true}, V + f * v, U + f * u, M + f * m);
         each_tile(of, n, in, [&](long b, long place, long, long t) {
             for (long c = 0; c < out; c += LANES)
-                both<At, 4, 2>(M + t * out + c, 4 * rows * out, rows * out, y[b] + place + c, of.width * out, out, at(bias + c));
+                both<At, 6, 4>(M + t * out + c, 6 * m, m, y[b] + place + c, of.width * out, out, at(bias + c));
         });
     }
     // Adds to dU and to the inputs' gradients; U is of the transposed weights here.
     void backward(long n, const REAL *const *x, const REAL *const *gy, REAL *const *gx) const {
-        long rows = n * of.tiles();
         inputs(n, x);
         each_tile(of, n, in, [&](long b, long place, long, long t) {
             for (long c = 0; c < out; c += LANES)
-                both<A, 2, 4>(gy[b] + place + c, of.width * out, out, M + t * out + c, 4 * rows * out, rows * out);
+                both<A, 4, 6>(gy[b] + place + c, of.width * out, out, M + t * out + c, 6 * m, m);
         });
-        memset(dV, 0, 16 * rows * in * sizeof(REAL));
-        for (long f = 0; f < 16; f++) {
-            multiply({1, in, out, 1, rows, 0, 1, 0, in, out, 0, out}, V + f * rows * in, M + f * rows * out, dU + f * each);
-            multiply({1, rows, in, 1, out, 0, out, 0, 1, in, 0, in}, M + f * rows * out, U + f * each, dV + f * rows * in);
+        for (long f = 0; f < 36; f++) {
+            multiply({1, in, out, 1, n * of.tiles(), 0, 1, 0, in, out, 0, out}, V + f * v, M + f * m, dU + f * u);
+            multiply({1, n * of.tiles(), in, 1, out, 0, out, 0, 1, in, 0, in, true}, M + f * m, U + f * u, dV + f * v);
         }
         each_tile(of, n, in, [&](long b, long, long place, long t) {
             for (long c = 0; c < in; c += LANES)
-                both<B, 4, 4, true>(dV + t * in + c, 4 * rows * in, rows * in, gx[b] + place + c, of.in_width * in, in);
+                both<B, 6, 6, true>(dV + t * in + c, 6 * v, v, gx[b] + place + c, of.in_width * in, in);
         });
     }
     void weights(const REAL *w) const {  // (3, 3, in, out)
-        for (long i = 0; i < each; i += LANES) both<G, 3, 4>(w + i, 3 * each, each, U + i, 4 * each, each);
+        for (long i = 0; i < each; i += LANES) both<G, 3, 6>(w + i, 3 * each, each, U + i, 6 * u, u);
     }
     void transposed(const REAL *w) const {  // (3, out, 3, in)
         for (long r = 0; r < out; r++)
-            for (long c = 0; c < in; c += LANES)
-                both<G, 3, 4>(w + r * of.K + c, 3 * each, in, U + r * in + c, 4 * each, each);
+            for (long c = 0; c < in; c += LANES) both<G, 3, 6>(w + r * of.K + c, 3 * each, in, U + r * in + c, 6 * u, u);
     }
     void gradient(REAL *w) const {
-        for (long i = 0; i < each; i += LANES) both<Gt, 4, 3, true>(dU + i, 4 * each, each, w + i, 3 * each, each);
+        for (long i = 0; i < each; i += LANES) both<Gt, 6, 3, true>(dU + i, 6 * u, u, w + i, 3 * each, each);
     }
 };
 
@@ -273,7 +299,8 @@ extern "C" void forward(const Network *net, const REAL *weights, const REAL *ima
 
 // `gradients` begin as zeros; `room` holds, too, the transposed weights and the gradients of a block of images.
 extern "C" void backward(const Network *net, const REAL *weights, const REAL *images, long image, const long *rows_of,
-                         long count, REAL *tape, long taped, const REAL *features, REAL *room, const REAL *slopes, REAL *gradients) {
+                         long count, REAL *tape, long taped, const REAL *features, REAL *room, const REAL *slopes,
+                         REAL *gradients) {
     long at_layer[16], total = 0, columns = net->columns, width = net->features, taken = 0;
     REAL *turned = room + net->room;
     for (long l = 0; l < net->layers; l++) {
@@ -284,7 +311,7 @@ extern "C" void backward(const Network *net, const REAL *weights, const REAL *im
         if (of.winograd >= 0) {
             Winograd by(of, net->block, room);
             by.transposed(turned + total);
-            memset(by.dU, 0, 16 * by.each * sizeof(REAL));
+            memset(by.dU, 0, 36 * by.u * sizeof(REAL));
         }
         total += (of.I * of.K + 1) * of.channels;
         taken += of.pixels() + of.in_size;
@@ -293,8 +320,7 @@ extern "C" void backward(const Network *net, const REAL *weights, const REAL *im
     REAL *dense = gradients + total, *g = turned + total + width * columns, *first = g + count * width;
     multiply({1, width, columns, 1, count, 0, 1, 0, width, columns, 0, columns}, features, slopes, dense);
     for (long i = 0; i < count * columns; i++) dense[width * columns + i % columns] += slopes[i];
-    memset(g, 0, count * width * sizeof(REAL));
-    multiply({1, count, width, 1, columns, 0, columns, 0, 1, width, 0, width}, slopes, turned + total, g);
+    multiply({1, count, width, 1, columns, 0, columns, 0, 1, width, 0, width, true}, slopes, turned + total, g);
     for (long from = 0; from < count; from += net->block) {
         long n = std::min(net->block, count - from);
         const REAL *given[MOST], *x[MOST];
