@@ -32,7 +32,8 @@ TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-
 NOT_YET = "not yet run"
 ENTROPIES = (0, 2.45)  # of an axis in nats, which holds ln 10
 
-sns.set_theme(context="notebook", style="whitegrid", font_scale=0.95, rc={"figure.constrained_layout.use": True})
+LEGENDS = {"legend.fontsize": "small", "legend.title_fontsize": "small"}
+sns.set_theme(style="whitegrid", font_scale=0.95, rc={"figure.constrained_layout.use": True, **LEGENDS})
 
 
 # ---------------------------------------------------------------- tables
@@ -147,22 +148,22 @@ def _panels(
     Two in a row at most, so that a phone shows them large enough.
     """
     datasets = _recorded(table, datasets)
-    columns, rows = min(2, len(datasets)), -(-len(datasets) // 2)
-    shape, size = (rows, columns), (max(5.0, 4.2 * columns), 3.5 * rows)
-    if pairs:
-        shape, size = (len(datasets), 2), (8.5, pairs * len(datasets))
-    figure, axes = plt.subplots(*shape, figsize=size, squeeze=False, **shared)
-    for spare in axes.flat[len(datasets) :] if not pairs else ():
+    columns = 2 if pairs else min(2, len(datasets))
+    rows = len(datasets) if pairs else -(-len(datasets) // 2)
+    size = (8.5, pairs * rows) if pairs else (max(5.0, 4.2 * columns), 3.5 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **shared)
+    places = axes if pairs else axes.flat
+    for spare in places[len(datasets) :]:
         spare.set_axis_off()
+    for first in axes[:, 0] if pairs else axes.flat[:1]:
+        first.set_ylabel(ylabel)
     found = []
-    for place, dataset in zip(axes if pairs else axes.flat, datasets, strict=False):
+    for place, dataset in zip(places, datasets, strict=False):
         of = table[table["dataset"] == dataset]
         if len(of):
             found.append((place, of))
         for axis in np.atleast_1d(place) if of.empty else ():
             not_yet(axis, TITLES[dataset])
-    for first in axes[:, 0] if pairs else axes.flat[:1]:
-        first.set_ylabel(ylabel)
     return figure, found
 
 
@@ -189,13 +190,10 @@ def _entropy_axis(axis: plt.Axes, title: str, temperatures: pd.Series) -> None:
     axis.set(title=title, xlabel="temperature T", ylim=ENTROPIES, xticks=sorted(temperatures.unique()))
 
 
-def _heatmap(
-    axis: plt.Axes, grid: pd.DataFrame, form: str, size: int, title: str, labels: tuple[str, str], **options: Any
-) -> None:
-    """Numbers in coloured fields; `labels` are those of x and y."""
+def _heatmap(axis: plt.Axes, grid: pd.DataFrame, form: str, size: int, labels: dict[str, str], **options: Any) -> None:
+    """Numbers in coloured fields."""
     sns.heatmap(grid, ax=axis, cmap="viridis", annot=True, fmt=form, annot_kws={"size": size}, cbar=False, **options)
-    axis.set(xlabel=labels[0], ylabel=labels[1])
-    axis.set_title(title, fontsize="medium")
+    axis.set(**labels)
     axis.tick_params(axis="y", rotation=0)
 
 
@@ -212,7 +210,7 @@ def entropy_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
             label = f"{teacher}, {training}"
             _band(axis, lines, "temperature", "entropy", style, colour, label=label, markersize=5)
         _entropy_axis(axis, _title(rows), rows["temperature"])
-        axis.legend(title="teacher, training", fontsize="small", title_fontsize="small", loc="lower right")
+        axis.legend(title="teacher, training", loc="lower right")
     return figure
 
 
@@ -221,13 +219,11 @@ def entropy_history(table: pd.DataFrame, datasets: list[str]) -> Figure:
     figure, panels = _panels(table, datasets, "mean entropy at T = 9 [nats]")
     for axis, rows in panels:
         for (teacher, seed), line in rows.groupby(["teacher", "seed"], sort=False):
-            style = {"color": COLOURS[teacher], "markersize": 4, "linewidth": 1.2}
-            axis.plot(
-                line["epoch"], line["entropy"], "-o", label=None if seed > rows["seed"].min() else teacher, **style
-            )
+            style = {"color": COLOURS[teacher], "label": None if seed > rows["seed"].min() else teacher}
+            axis.plot(line["epoch"], line["entropy"], "-o", markersize=4, linewidth=1.2, **style)
         axis.set(title=_title(rows), xlabel="epoch", ylim=ENTROPIES)
         axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.legend(title="teacher", fontsize="small", title_fontsize="small", loc="lower left")
+        axis.legend(title="teacher", loc="lower left")
     return figure
 
 
@@ -238,7 +234,7 @@ def entropy_table(table: pd.DataFrame, caption: str, name: str) -> Table:
         at_nine = of[of["temperature"] == 9]
         row = {"data": _title(of), "training": training, "teacher": teacher}
         row |= {"epochs": f"{at_nine['epochs'].iloc[0]:g}", "batch": f"{at_nine['batch_size'].iloc[0]:g}"}
-        row |= {"accuracy": f"{100 * at_nine['accuracy'].mean():.2f} %"}
+        row["accuracy"] = f"{100 * at_nine['accuracy'].mean():.2f} %"
         row |= {f"T={t:g}": f"{h:.3f}" for t, h in of.groupby("temperature")["entropy"].mean().items()}
         rows.append(row | {"confidence": f"{at_nine['confidence'].mean():.3f}"})
     return Table(pd.DataFrame(rows), caption, name)
@@ -270,9 +266,10 @@ def missing_class_maps(
                 not_yet(axis, what)
                 continue
             grid = scale * chosen.pivot_table(index="missing_class", columns="temperature", values=value)
-            ticks = {"vmin": 0, "vmax": 100, "yticklabels": False if n else list(class_names[dataset])}
-            labels = ("temperature T", "" if n else "missing class")
-            _heatmap(axis, grid.rename(columns="{:g}".format), ".0f", 10, what, labels, **ticks)
+            names = False if n else list(class_names[dataset])
+            labels = {"title": what, "xlabel": "temperature T", "ylabel": "" if n else "missing class"}
+            grid = grid.rename(columns="{:g}".format)
+            _heatmap(axis, grid, ".0f", 10, labels, vmin=0, vmax=100, yticklabels=names)
     return figure
 
 
@@ -358,9 +355,9 @@ def _clusters(panels: list[tuple[pd.DataFrame, str, str, Sequence[str]]], height
         for (c, of), colour, marker in zip(rows.groupby("class"), CLASS_COLOURS, "o^s", strict=True):
             style = {"s": 9, "color": colour, "marker": marker, "alpha": 0.6, "linewidth": 0}
             axis.scatter(of["x"], of["y"], label=class_names[c], **style)
-        axis.set(aspect="equal", adjustable="datalim", xlabel="first axis [activation units]", ylabel="second axis")
-        axis.legend(fontsize="small", markerscale=1.6, title="class", title_fontsize="small")
-        axis.set_title(f"{_title(rows)}\n{what}", fontsize="medium")
+        axis.set(aspect="equal", adjustable="datalim", title=f"{_title(rows)}\n{what}")
+        axis.set(xlabel="first axis [activation units]", ylabel="second axis")
+        axis.legend(markerscale=1.6, title="class")
     return figure
 
 
@@ -442,7 +439,7 @@ def sweep_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
                 lines = rows[rows[by] == value]
                 _band(axis, lines, "temperature", "entropy", "-o", colour, markersize=4, label=f"{value}")
             _entropy_axis(axis, f"{_title(of)}\n{what}", rows["temperature"])
-            axis.legend(title=legend, fontsize="x-small", title_fontsize="small", ncols=2, loc="lower right")
+            axis.legend(title=legend, fontsize="x-small", ncols=2, loc="lower right")
     return figure
 
 
@@ -466,7 +463,8 @@ def sweet_spot_maps(response: pd.DataFrame, students: pd.DataFrame, datasets: li
                 not_yet(axis, f"{TITLES[dataset]}\n{what}")
                 continue
             grid = scale * of.pivot_table(index="batch", columns="epoch", values=value)
-            _heatmap(axis, grid, form, 9, f"{_title(of)}\n{what}", ("epochs", "batch size"))
+            labels = {"title": f"{_title(of)}\n{what}", "xlabel": "epochs", "ylabel": "batch size"}
+            _heatmap(axis, grid, form, 9, labels)
             if table is students:
                 best = np.unravel_index(np.nanargmax(grid.to_numpy(float)), grid.shape)
                 axis.add_patch(plt.Rectangle(best[::-1], 1, 1, fill=False, edgecolor="#D55E00", linewidth=3))
@@ -489,7 +487,7 @@ def baseline_students(table: pd.DataFrame, datasets: list[str]) -> Figure:
             _band(axis, lines, "temperature", "accuracy", style, colour, 100, label=label, markersize=5)
         ticks = of.loc[of["teacher"] != "none", "temperature"]
         axis.set(title=_title(of), xlabel="temperature T", xticks=sorted(ticks.unique()))
-        axis.legend(title="teacher", fontsize="small", title_fontsize="small")
+        axis.legend(title="teacher")
     return figure
 
 
@@ -567,7 +565,7 @@ def sweet_spot_map(cells: pd.DataFrame, title: str = "") -> Figure:
         if len(of):
             place = of["epochs"].map(epochs.index), of["batch_size"].map(sizes.index)
             axes[0].scatter(*place, label=status, zorder=3, **style)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=5, fontsize="small")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=5)
     if title:
         figure.suptitle(title, fontsize="medium")
     return figure
@@ -609,7 +607,7 @@ def guide_correlations(tables: dict[str, pd.DataFrame], datasets: list[str]) -> 
         axis.invert_yaxis()
     if panels:
         marks = panels[0][0].get_legend_handles_labels()
-        figure.legend(*marks, loc="outside lower left", ncols=2, fontsize="small")
+        figure.legend(*marks, loc="outside lower left", ncols=2)
     return figure
 
 
@@ -634,7 +632,7 @@ def temperature_effect(table: pd.DataFrame, temperatures: list[float]) -> Figure
             axis.plot(of["temperature"], of[value], color=COLOURS[teacher], label=f"{teacher} teacher")
         axis.axhline(uniform, color="0.5", linewidth=1, linestyle="--")
         axis.set(xlabel="temperature T", xticks=temperatures, **labels)
-        axis.legend(fontsize="small")
+        axis.legend()
     return figure
 
 
@@ -759,7 +757,7 @@ def spectrum(table: pd.DataFrame, datasets: list[str]) -> Figure:
                 axis.vlines(where[0], 100 * point.low, 100 * point.high, color=colour)
             axis.set(xlabel=name, title=_title(of), ylim=(-5, 105))
         row[1].set_xlim(left=-0.05 * of["variance"].max())
-        row[1].legend(fontsize="x-small", title="soft labels from", title_fontsize="small")
+        row[1].legend(fontsize="x-small", title="soft labels from")
     return figure
 
 
