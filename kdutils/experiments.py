@@ -40,6 +40,7 @@ from kdutils.protocols import (
     RESIDUAL,
     RETRAINED,
     STUDENT_BATCH,
+    SWEEP_SEEDS,
     TABLE_TEMPERATURE,
     TEACHER_BATCH,
     TEACHERS,
@@ -75,7 +76,7 @@ from kdutils.variations import Variation, summarise, variations
 
 COMPUTE = ("never", "missing", "always")
 TEACHER_TABLES = ("response", "history", "soft_labels", "scatter")  # what `Study.measure_teacher` records
-LIKE_MNIST = ("mnist", "digits")  # data sets of Tables 2-3 and Figures 7-8
+LIKE_MNIST = ("mnist", "digits")  # data sets of Tables 2-3 and Figures 6-8
 STUDENT_TABLES = ("missing_class", "few_examples", "baseline", "variations", "related")
 GROUPS = (
     *("teachers", "capacity", "sweep", "retrained"),
@@ -100,17 +101,17 @@ ARTEFACTS = {
     "fig1": Artefact("Sweet spot, and responses with and without similarity", ("sweet_spot", "teachers"), NAMES),
     "fig2": Artefact("The distillation hypothesis, measured", ("spectrum",), NAMES),
     "table1": Artefact("Label-smoothing labels (exact, nothing to run)"),
-    "table2": Artefact("Soft labels of the small teacher", ("teachers",), ("mnist", "digits")),
-    "table3": Artefact("Soft labels of the large teacher", ("teachers",), ("mnist", "digits")),
+    "table2": Artefact("Soft labels of the small teacher", ("teachers",), LIKE_MNIST),
+    "table3": Artefact("Soft labels of the large teacher", ("teachers",), LIKE_MNIST),
     "fig3": Artefact("Mean entropy of the response against T", ("teachers",), NAMES),
-    "table4": Artefact("Missing class, MNIST", ("missing_class",), ("mnist", "digits")),
+    "table4": Artefact("Missing class, MNIST", ("missing_class",), LIKE_MNIST),
     "table5": Artefact("Missing class, Fashion-MNIST", ("missing_class",), ("fashion_mnist",)),
     "table6": Artefact("Missing class, CIFAR-10", ("missing_class",), ("cifar10",)),
     "fig4": Artefact("Accuracy against examples a class", ("few_examples",), NAMES),
     "fig5": Artefact("Penultimate-layer projections", ("teachers",), NAMES),
-    "fig6": Artefact("Entropy against T, by batch size and epochs", ("sweep",), ("mnist", "digits")),
-    "fig7": Artefact("Projections of the retrained large teacher", ("teachers", "retrained"), ("mnist", "digits")),
-    "fig8": Artefact("Examples a class after retraining", ("few_examples_retrained",), ("mnist", "digits")),
+    "fig6": Artefact("Entropy against T, by batch size and epochs", ("sweep",), LIKE_MNIST),
+    "fig7": Artefact("Projections of the retrained large teacher", ("teachers", "retrained"), LIKE_MNIST),
+    "fig8": Artefact("Examples a class after retraining", ("few_examples_retrained",), LIKE_MNIST),
     "fig9": Artefact("Single-layer students", ("baseline",), NAMES),
     "fig10": Artefact("The distillation hypothesis in entropies", ("spectrum",), NAMES),
     "related": Artefact("The systems of section 2, at equal steps and equal trials", ("related",), NAMES),
@@ -323,9 +324,7 @@ class Study:
         See `variations.summarise`, which says what the columns are. Where profile `paper` lacks a variation, `cpu` stands
         in, beside its own "equal".
         """
-        found = summarise(self.recorded_variations(), records.load("response", self.results))
-        order = {dataset: n for n, dataset in enumerate(self.datasets)}
-        found = found.sort_values("dataset", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+        found = self._by_dataset(summarise(self.recorded_variations(), records.load("response", self.results)))
         own = found[found["profile"] == self.profile]
         if (self.profile, self.compute) != ("paper", "never"):
             return own
@@ -365,10 +364,8 @@ class Study:
         """
 
         def at(profile: str) -> pd.DataFrame:
-            def load(claim: claims.Claim, dataset: str) -> pd.DataFrame:
-                reader = Study(profile, [dataset], self.seeds, "never", self.device, self.results, self.root)
-                return reader.table(claim.records, claim.group)
-
+            reader = lambda dataset: dataclasses.replace(self, profile=profile, datasets=[dataset], compute="never")
+            load = lambda claim, dataset: reader(dataset).table(claim.records, claim.group)
             return claims.verdicts(load, tuple(self.datasets))
 
         found = at(self.profile)
@@ -387,35 +384,24 @@ class Study:
         """
         artefact = check_name("table or figure", artefact, ARTEFACTS)
         datasets = [d for d in self.datasets if d in ARTEFACTS[artefact].datasets]
-        shown = table["profile"].unique()
-        profile = shown[0] if len(shown) == 1 else self.profile
+        shown = {profile: of.unique() for profile, of in table.groupby("profile", sort=False)["dataset"]}
+        profile = next(iter(shown)) if len(shown) == 1 else self.profile
         command = f"`python -m kdutils run {artefact} --profile {profile} --datasets {' '.join(datasets)}`"
         if table.empty:
             return f"*Not yet run at profile {self.profile} for {', '.join(datasets)}.* To run it: {command}"
         runs = self.runs_made()
         runs = runs[runs["run"].isin(table["run"])]
         seeds = table["seed"].nunique()
-        profiles = [
-            f"profile {profile}" + (" (indicative)" if profile != "paper" else "") + f": {', '.join(of.unique())}"
-            for profile, of in table.groupby("profile", sort=False)["dataset"]
-        ]
         parts = [
-            "; ".join(profiles),
-            f"{seeds} seed{'s' if seeds > 1 else ''}",
+            "; ".join(f"profile {p}{' (indicative)' * (p != 'paper')}: {', '.join(of)}" for p, of in shown.items()),
+            f"{seeds} seed{'s' * (seeds > 1)}",
             f"{table['run'].nunique()} runs, {runs['seconds'].sum() / 60:,.0f} minutes in all",
             f"on {' and '.join(sorted(runs['device'].unique()))}",
             f"recorded {runs['date'].max()}",
             *(f"{d} not yet run" for d in datasets if d not in set(table["dataset"])),
-            command,
         ]
-        reduced = [
-            f"{dataset}: {less}"
-            for profile, of in table.groupby("profile", sort=False)["dataset"]
-            for dataset in of.unique()
-            if profile != "paper" and (less := PROFILES[profile].reductions(dataset))
-        ]
-        line = f"*{' · '.join(parts[:-1])}* · {parts[-1]}"
-        return line + (f"\n\nReduced: {'; '.join(reduced)}." if reduced else "")
+        reduced = [f"{d}: {less}" for p, of in shown.items() for d in of if (less := PROFILES[p].reductions(d))]
+        return f"*{' · '.join(parts)}* · {command}" + (f"\n\nReduced: {'; '.join(reduced)}." if reduced else "")
 
     def table(self, name: str, group: str) -> pd.DataFrame:
         """The records of one table that belong to a group of runs, run first where that was asked for.
@@ -431,23 +417,20 @@ class Study:
         profiles = ["paper", "cpu"] if (self.profile, self.compute) == ("paper", "never") else [self.profile]
         parts = []
         for dataset in self.datasets:
-            best = table.iloc[:0]
+            found = []
             for profile in profiles:
-                of = self._at(profile, dataset).runs(group)
-                names = {(n["training"], n["teacher"]) for n in map(_names, of)}
+                runs = dataclasses.replace(self, profile=profile, datasets=[dataset]).runs(group)
+                names = {r.identity[1:3] if isinstance(r, StudentRun) else (r.training, r.teacher) for r in runs}
                 rows = table[(table["profile"] == profile) & (table["dataset"] == dataset)]
-                rows = rows[pd.MultiIndex.from_frame(rows[["training", "teacher"]]).isin(names)]
-                if rows.groupby(["training", "teacher"]).ngroups > best.groupby(["training", "teacher"]).ngroups:
-                    best = rows
-            parts.append(best)
+                found.append(rows[pd.MultiIndex.from_frame(rows[["training", "teacher"]]).isin(names)])
+            parts.append(max(found, key=lambda rows: rows.groupby(["training", "teacher"]).ngroups))
         # Equal training and the small teacher first, as tables show them.
-        chosen = pd.concat(parts).sort_values(["training", "teacher"], ascending=False, kind="stable")
-        order = {dataset: n for n, dataset in enumerate(self.datasets)}
-        return chosen.sort_values("dataset", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+        return self._by_dataset(pd.concat(parts).sort_values(["training", "teacher"], ascending=False, kind="stable"))
 
-    def _at(self, profile: str, dataset: str) -> "Study":
-        """This study for one data set, at a profile."""
-        return Study(profile, [dataset], self.seeds, self.compute, self.device, self.results, self.root)
+    def _by_dataset(self, table: pd.DataFrame) -> pd.DataFrame:
+        return table.sort_values(
+            "dataset", key=lambda names: names.map(self.datasets.index), kind="stable", ignore_index=True
+        )
 
     # ---------------------------------------------------------------- what it takes
 
@@ -585,10 +568,10 @@ class Study:
         "tutorial"
             the three networks of PyTorch's distillation tutorial (see `kdutils.tutorial`)
         """
-        wanted = self.seeds or self.full.seeds
-        fewer = self.full.sweep_seeds if group in ("sweep", "sweet_spot") else {}
-        seeds = {dataset: range(min(wanted, fewer.get(dataset, wanted))) for dataset in self.datasets}
-        return [run for d in self.datasets for seed in seeds[d] for run in self.runs_of(d, seed, group)]
+        seeds = self.seeds or self.full.seeds
+        if group in ("sweep", "sweet_spot"):
+            seeds = min(seeds, SWEEP_SEEDS)
+        return [run for d in self.datasets for seed in range(seeds) for run in self.runs_of(d, seed, group)]
 
     def chosen(self, dataset: str) -> list[Training]:
         """The training of Figure 9's retrained large teacher: the paper's for MNIST, else the sweep's best, if known.
@@ -621,7 +604,7 @@ class Study:
             "eval_size": self.full.eval_size[dataset],
             "batch_size": self.full.batch_size(dataset, STUDENT_BATCH[dataset]),
             "epochs": self.full.student_epochs[dataset],
-            "precision": self.full.student_precision[dataset],
+            "precision": self.full.precision[dataset],
             "teacher": teacher.key,
             "teacher_epoch": teacher.epochs,
             "missing_class": None,
@@ -772,9 +755,7 @@ class Study:
 
     def _train(self, runs: list[TeacherRun]) -> None:
         """Train teachers, each protocol once and for the longest of its runs, and measure those not recorded."""
-        longest: dict[str, TeacherRun] = {}
-        for run in sorted(runs, key=lambda r: r.epochs):
-            longest[run.key] = run
+        longest = {run.key: run for run in sorted(runs, key=lambda r: r.epochs)}
         afresh = {k for k in longest if self.compute == "always" and k not in self._afresh}
         self._afresh |= afresh
         jobs = []
@@ -871,62 +852,39 @@ class Study:
     def _record_projection(self, run: TeacherRun, identity: dict, found: Response, labels: dict) -> None:
         """Project three classes drawn by the seed, the same for every teacher, and measure their scatter."""
         generator = torch.Generator().manual_seed(seed_for("projection", run.dataset, run.seed))
-        drawn = sorted(torch.randperm(10, generator=generator)[:3].tolist())
+        drawn = tuple(sorted(torch.randperm(10, generator=generator)[:3].tolist()))
         ratios, points = [], []
         for split in ("train", "test"):
-            logits, y = getattr(found, split), labels[split]
-
-            def ratio(classes: tuple[int, ...], logits: torch.Tensor = logits, y: torch.Tensor = y) -> float:
+            where, logits, y = identity | {"split": split}, getattr(found, split), labels[split]
+            each = {}
+            for classes in itertools.combinations(range(10), 3):
                 kept = torch.isin(y, torch.tensor(classes))
                 projected = projection.projection_from_logits(logits[kept], found.gram, classes)
-                return projection.scatter(projected, y[kept])["ratio"]
-
-            ratios.append(
-                {
-                    **identity,
-                    "split": split,
-                    "epochs": run.epochs,
-                    "classes": " ".join(map(str, drawn)),
-                    "ratio": ratio(tuple(drawn)),
-                    "ratio_all_triples": statistics.fmean(map(ratio, itertools.combinations(range(10), 3))),
-                }
-            )
+                each[classes] = projection.scatter(projected, y[kept])["ratio"]
+            what = {"epochs": run.epochs, "classes": " ".join(map(str, drawn))}
+            ratios.append(where | what | {"ratio": each[drawn], "ratio_all_triples": statistics.fmean(each.values())})
             for c in drawn if run.seed == 0 else ():  # one seed's points are enough to look at
                 members = (y == c).nonzero().squeeze(1)
                 members = members[torch.randperm(len(members), generator=generator)[:PROJECTED]]
-                projected = projection.projection_from_logits(logits[members], found.gram, tuple(drawn))
-                for n, (x, y_) in enumerate(projected.tolist()):
-                    points.append(
-                        {**identity, "split": split, "class": c, "example": n, "x": round(x, 3), "y": round(y_, 3)}
-                    )
+                projected = projection.projection_from_logits(logits[members], found.gram, drawn)
+                for n, (x, height) in enumerate(projected.tolist()):
+                    points.append(where | {"class": c, "example": n, "x": round(x, 3), "y": round(height, 3)})
         records.add("projection", points, self.results)
         records.add("scatter", ratios, self.results)
 
     def _record_examples(self, run: TeacherRun, identity: dict, logits: torch.Tensor, test) -> None:
         chosen = (test.labels == EXAMPLE_CLASS).nonzero().squeeze(1)[:EXAMPLE_IMAGES].tolist()
-        soft = response.soft_labels(logits[chosen], TABLE_TEMPERATURE)
-        records.add(
-            "soft_labels",
-            [
-                {
-                    **identity,
-                    "epochs": run.epochs,
-                    "example": n,
-                    "class": c,
-                    "index": index,
-                    "probability": float(soft[n, c]),
-                }
-                for n, index in enumerate(chosen)
-                for c in range(soft.shape[1])
-            ],
-            self.results,
-        )
-        _, channels, height, width = test.images.shape
-        shape = {"label": EXAMPLE_CLASS, "channels": channels, "height": height, "width": width}
-        where = {"dataset": run.dataset, "split": "test"}
-        pixels = [test.images[i].numpy().tobytes().hex() for i in chosen]
-        rows = [{**where, "index": i, **shape, "pixels": p} for i, p in zip(chosen, pixels, strict=True)]
-        records.add("images", rows, self.results)
+        soft = response.soft_labels(logits[chosen], TABLE_TEMPERATURE).tolist()
+        labels, images = [], []
+        for n, index in enumerate(chosen):
+            example = identity | {"epochs": run.epochs, "example": n, "index": index}
+            labels += [example | {"class": c, "probability": p} for c, p in enumerate(soft[n])]
+            image = test.images[index]
+            shape = dict(zip(("channels", "height", "width"), image.shape, strict=True))
+            shown = {"dataset": run.dataset, "split": "test", "index": index, "label": EXAMPLE_CLASS}
+            images.append(shown | shape | {"pixels": image.numpy().tobytes().hex()})
+        records.add("soft_labels", labels, self.results)
+        records.add("images", images, self.results)
 
     def _distil(self, runs: list[StudentRun], teaching: set[str]) -> None:
         """Distil students in fleets and record each as it comes, under all the names that its run goes by.
@@ -1007,10 +965,6 @@ class Study:
             records.add(table, of, self.results)
 
 
-def _names(run: TeacherRun | StudentRun) -> dict:
-    return run.names if isinstance(run, StudentRun) else run.identity
-
-
 def networks() -> pd.DataFrame:
     """Table 7: the printed total beside ours, and what each student's size means against its two teachers.
 
@@ -1081,12 +1035,10 @@ def what_it_took(runs: pd.DataFrame) -> pd.DataFrame:
     for run in runs[runs["kind"].isin(["teacher", "student"])].itertuples():
         protocol = parse(run.protocol)
         costs = (passes(protocol, run.epochs) / 1e6, 2 * multiply_adds(protocol, run.epochs) / 1e15)
-        rows.append((run.device, protocol.dataset, run.kind, run.seconds / 3600, *costs))
-    table = pd.DataFrame(rows, columns=["device", "dataset", "kind", "hours", "passes", "petaflop"])
-    groups = table.groupby(["device", "dataset", "kind"], sort=False)
-    return groups.agg(
-        runs=("kind", "size"), hours=("hours", "sum"), passes=("passes", "sum"), petaflop=("petaflop", "sum")
-    ).reset_index()
+        rows.append((run.device, protocol.dataset, run.kind, 1, run.seconds / 3600, *costs))
+    groups = ["device", "dataset", "kind"]
+    table = pd.DataFrame(rows, columns=[*groups, "runs", "hours", "passes", "petaflop"])
+    return table.groupby(groups, sort=False, as_index=False).sum()
 
 
 def status(studies: Iterable[Study]) -> pd.DataFrame:
@@ -1102,36 +1054,28 @@ def status(studies: Iterable[Study]) -> pd.DataFrame:
         rate = _rates(study)
         for name, artefact in ARTEFACTS.items():
             for dataset in (d for d in study.datasets if d in artefact.datasets):
-                one = Study(study.profile, [dataset], study.seeds, "never", study.device, study.results)
+                one = dataclasses.replace(study, datasets=[dataset], compute="never")
                 wanted, lacking = ([r for g in artefact.groups for r in of(g)] for of in (one.runs, one.missing))
                 bad = {r for g in artefact.groups for r in one.failed(g)}.intersection(lacking)
                 lacking = [r for r in lacking if r not in bad]
-                students = [r for r in lacking if isinstance(r, StudentRun)]
-                macs = sum(multiply_adds(r.protocol, r.protocol.epochs) for r in students)
-                seconds = macs * 2 / rate["student"]
-                teachers = dict.fromkeys(r.teacher if isinstance(r, StudentRun) else r for r in lacking)
-                reference = [t.protocol for t in teachers if isinstance(t.protocol, TutorialProtocol)]
-                seconds += sum(map(tutorial.multiply_adds, reference)) * 2 / rate["teacher"]
-                longest = {
-                    t.key: t
-                    for t in sorted(teachers, key=lambda t: t.epochs)
-                    if isinstance(t.protocol, TeacherProtocol)
-                }
-                for teacher in longest.values():
-                    if load_response(teacher.protocol, teacher.epochs) is None:
-                        seconds += multiply_adds(teacher.protocol, teacher.epochs) * 2 / rate["teacher"]
-                rows.append(
-                    {
-                        "artefact": name,
-                        "profile": study.profile,
-                        "dataset": dataset,
-                        "recorded": len(wanted) - len(lacking) - len(bad),
-                        "missing": len(lacking),
-                        "failed": len(bad),
-                        "minutes": round(seconds / 60, 1),
-                    }
-                )
-    return pd.DataFrame(rows)
+                counts = (len(wanted) - len(lacking) - len(bad), len(lacking), len(bad))
+                rows.append((name, study.profile, dataset, *counts, round(_seconds(lacking, rate) / 60, 1)))
+    columns = ["artefact", "profile", "dataset", "recorded", "missing", "failed", "minutes"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _seconds(runs: Runs, rate: dict[str, float]) -> float:
+    """How long these runs would take, with the teachers that they need and the cache lacks."""
+    students = [r.protocol for r in runs if isinstance(r, StudentRun)]
+    seconds = 2 * sum(multiply_adds(p, p.epochs) for p in students) / rate["student"]
+    teachers = dict.fromkeys(r.teacher if isinstance(r, StudentRun) else r for r in runs)
+    longest = {t.key: t for t in sorted(teachers, key=lambda t: t.epochs)}
+    for teacher in longest.values():
+        if isinstance(teacher.protocol, TutorialProtocol):
+            seconds += 2 * tutorial.multiply_adds(teacher.protocol) / rate["teacher"]
+        elif isinstance(teacher.protocol, TeacherProtocol) and load_response(teacher.protocol, teacher.epochs) is None:
+            seconds += 2 * multiply_adds(teacher.protocol, teacher.epochs) / rate["teacher"]
+    return seconds
 
 
 def _rates(study: Study) -> dict[str, float]:

@@ -208,6 +208,7 @@ STUDENT_BATCH = {"mnist": 64, "fashion_mnist": 64, "cifar10": 64, "digits": 16}
 EXAMPLES = (5, 10, 20, 50, 100, 200, 500, 1000, 2000)  # a class, Figure 4
 EVALUATIONS = 10  # of a student that learns from few examples, at equal distances
 SWEEP_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 50)  # at which a sweep's teachers are distilled
+SWEEP_SEEDS = 1  # at most
 
 
 @dataclass(frozen=True)
@@ -238,10 +239,8 @@ class Profile:
     examples: dict[str, tuple[int, ...]]  # a class, Figure 4; numbers that the transfer set does not have are left out
     sweep: dict[str, tuple[int, ...]]  # batch sizes (at full scale) of section 5
     sweep_epochs: dict[str, int]
-    sweep_seeds: dict[str, int]  # at most
     variations: dict[str, tuple[str, ...]]  # by name, and then at T = 9 alone; empty: all of them
-    precision: dict[str, str]  # of teachers
-    student_precision: dict[str, str]
+    precision: dict[str, str]  # of teachers and students
     seeds: int
 
     def batch_size(self, dataset: str, full: int) -> int:
@@ -292,7 +291,6 @@ def _all(value: object) -> dict:
     return dict.fromkeys(FULL_SIZE, value)
 
 
-_MNIST_SWEEP = (256, 512, 1024, 2048, 4096, 8192)
 PROFILES = {
     "paper": Profile(
         name="paper",
@@ -302,12 +300,10 @@ PROFILES = {
         teacher_epochs={"mnist": 10, "fashion_mnist": 10, "cifar10": 30, "digits": 30},
         student_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 10, "digits": 60},
         examples=_all(EXAMPLES),
-        sweep=_all(_MNIST_SWEEP) | {"cifar10": (256, 1024, 4096, 8192), "digits": (32, 128, 512)},
+        sweep=_all((256, 512, 1024, 2048, 4096, 8192)) | {"cifar10": (256, 1024, 4096, 8192), "digits": (32, 128, 512)},
         sweep_epochs=_all(50) | {"cifar10": 30},
-        sweep_seeds=_all(1),
         variations=_all(()),
         precision=_all("float32") | {"cifar10": "bfloat16"},
-        student_precision=_all("float32") | {"cifar10": "bfloat16"},
         seeds=3,
     ),
     "cpu": Profile(
@@ -321,10 +317,8 @@ PROFILES = {
         sweep=_all((256, 1024, 4096, 8192))
         | {"mnist": (256, 4096, 8192), "cifar10": (256, 4096), "digits": (32, 128, 512)},
         sweep_epochs={"mnist": 50, "fashion_mnist": 20, "cifar10": 10, "digits": 50},
-        sweep_seeds=_all(1),
         variations=_all(()),
         precision=_all("float32"),
-        student_precision=_all("float32"),
         seeds=1,
     ),
     "smoke": Profile(
@@ -337,10 +331,8 @@ PROFILES = {
         examples=_all(EXAMPLES),
         sweep=_all((256, 1024, 4096)) | {"digits": (32, 128, 512)},
         sweep_epochs={"mnist": 5, "fashion_mnist": 5, "cifar10": 2, "digits": 20},
-        sweep_seeds=_all(1),
         variations=_all(("equal", *COUNTERFEITS, "alpha 0.99, T²")),
         precision=_all("float32"),
-        student_precision=_all("float32"),
         seeds=1,
     ),
 }
