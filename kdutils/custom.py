@@ -154,10 +154,10 @@ def minibatches(size: int, batch_size: int, seed: int, epoch: int, device: torch
 
 
 @torch.inference_mode()
-def classifier_logits(model: nn.Module, images: Tensor, device: torch.device, size: int = 2_000) -> Tensor:
+def classifier_logits(model: nn.Module, images: Tensor, device: torch.device) -> Tensor:
     """Logits float32 (N, C), in eval mode."""
     model.eval()
-    return torch.cat([model(to_float(chunk, device)).float() for chunk in images.split(size)])
+    return torch.cat([model(to_float(chunk, device)).float() for chunk in images.split(2_000)])
 
 
 def distil_students(

@@ -116,27 +116,23 @@ def _spearman(values: np.ndarray) -> np.ndarray:
         return (ranks[:, :1] * ranks[:, 1:]).sum(axis=0) / np.where(size == 0, np.nan, size)[1:] / (size[0] or np.nan)
 
 
-def choices(
-    table: pd.DataFrame, outcome: str, guides: tuple[str, ...] = GUIDES, *, within: tuple[str, ...] = WITHIN
-) -> pd.DataFrame:
+def choices(table: pd.DataFrame, outcome: str, guides: tuple[str, ...] = GUIDES) -> pd.DataFrame:
     """What one gets by following each guide: the outcome of the teacher that has most of it, mean over seeds.
 
     Returns
     -------
     DataFrame
-        The columns `within`, `guide`, `chosen` (outcome of the teacher with the highest value of the guide), `average`
+        The columns `WITHIN`, `guide`, `chosen` (outcome of the teacher with the highest value of the guide), `average`
         (over all teachers: choosing at random), `best` (of all teachers: not to be known beforehand), `teachers` and
         `seeds`.
     """
     rows = []
-    for names, of in table.dropna(subset=[outcome, *guides]).groupby(list(within), sort=False):
+    for names, of in table.dropna(subset=[outcome, *guides]).groupby(list(WITHIN), sort=False):
         if of.groupby(["training", "teacher"]).ngroups < FEWEST_TEACHERS:
             continue
-        seeds = [seed for _, seed in of.groupby("seed")]
+        seeds = of.groupby("seed")
+        all_of_it = (seeds[outcome].mean().mean(), seeds[outcome].max().mean(), len(of), seeds.ngroups)
         for guide in guides:
-            chosen = [seed.loc[seed[guide].idxmax(), outcome] for seed in seeds]
-            row = dict(zip(within, names, strict=True)) | {"guide": guide, "chosen": np.mean(chosen)}
-            row["average"] = np.mean([seed[outcome].mean() for seed in seeds])
-            row["best"] = np.mean([seed[outcome].max() for seed in seeds])
-            rows.append(row | {"teachers": len(of), "seeds": len(seeds)})
-    return pd.DataFrame(rows, columns=[*within, "guide", "chosen", "average", "best", "teachers", "seeds"])
+            chosen = of.loc[seeds[guide].idxmax(), outcome].mean()
+            rows.append((*names, guide, chosen, *all_of_it))
+    return pd.DataFrame(rows, columns=[*WITHIN, "guide", "chosen", "average", "best", "teachers", "seeds"])

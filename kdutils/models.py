@@ -9,6 +9,7 @@ networks layer for layer: "same" padding, Glorot-uniform weights, zero biases.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from kdutils.errors import check_name, check_number, check_whole
 
@@ -191,19 +192,8 @@ def count_parameters(model: nn.Module) -> int:
 def count_multiply_adds(model: nn.Module, dataset: str) -> int:
     """Multiply-adds of one image's forward pass, in the convolutions and dense layers, padding included."""
     channels, size = INPUT_SHAPES[check_name("dataset", dataset, INPUT_SHAPES)]
-    total = 0
-
-    def add(module: nn.Conv2d | nn.Linear, inputs: tuple, output: Tensor) -> None:
-        nonlocal total
-        total += output[0].numel() * module.weight[0].numel()
-
-    hooks = [m.register_forward_hook(add) for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    training = model.training
-    model.eval()
-    with torch.no_grad():
-        parameter = next(model.parameters())
-        model(torch.zeros(1, channels, size, size, device=parameter.device, dtype=parameter.dtype))
+    training, parameter = model.training, next(model.parameters())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.eval()(torch.zeros(1, channels, size, size, device=parameter.device, dtype=parameter.dtype))
     model.train(training)
-    for hook in hooks:
-        hook.remove()
-    return total
+    return counter.get_total_flops() // 2

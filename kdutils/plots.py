@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
+from kdutils.experiments import EXAMPLE_CLASS
 from kdutils.protocols import TEACHERS
 from kdutils.records import BARS
 from kdutils.related import WITHOUT_TEMPERATURE
@@ -504,13 +505,12 @@ def pivoted(
     table: pd.DataFrame, index: list[str], columns: str, value: str, scale: float, form: str, caption: str, name: str
 ) -> Table:
     """Means over seeds of one value as a table: `columns` across, the other keys down."""
-    keys = [k for k in index if k != "data"]
-    table = table.assign(data=[_title(table.iloc[[n]]) for n in range(len(table))])
-    order = {column: table[column].drop_duplicates() for column in ["data", *keys]}
+    table = table.assign(data=list(map(title, table["dataset"], table["profile"])))
+    order = {column: table[column].drop_duplicates() for column in index}
     order |= {column: sorted(of) for column, of in order.items() if pd.api.types.is_numeric_dtype(of)}
-    wide = scale * table.pivot_table(index=["data", *keys], columns=columns, values=value)
+    wide = scale * table.pivot_table(index=index, columns=columns, values=value)
     wide = wide.reindex([k for k in itertools.product(*order.values()) if k in wide.index])
-    cells = wide.map(lambda cell: "–" if pd.isna(cell) else form.format(cell)).reset_index()
+    cells = wide.map(form.format, na_action="ignore").fillna("–").reset_index()
     cells.columns = [f"{c:g}" if isinstance(c, float | int) else str(c) for c in cells.columns]
     return Table(cells, caption, name)
 
@@ -667,14 +667,12 @@ def images(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def soft_label_table(
-    ours: pd.DataFrame, published: pd.DataFrame, teacher: str, caption: str, confident: int = 6
-) -> Table:
+def soft_label_table(ours: pd.DataFrame, published: pd.DataFrame, teacher: str, caption: str) -> Table:
     """Tables 2-3: soft labels of five images, published rows first, then ours; the confidence label is bold."""
     rows = []
     for source, block in _soft_labels(ours[ours["seed"] == 0], published, teacher):
         for example, row in block.pivot(index="example", columns="class", values="probability").iterrows():
-            cells = {str(c): f"**{p:.3f}**" if c == confident else f"{p:.3f}" for c, p in row.items()}
+            cells = {str(c): f"**{p:.3f}**" if c == EXAMPLE_CLASS else f"{p:.3f}" for c, p in row.items()}
             rows.append({"source": source, "image": f"{example + 1}", **cells})
     return Table(pd.DataFrame(rows), caption, f"soft-labels-{teacher}")
 
@@ -688,9 +686,9 @@ def soft_label_summary(ours: pd.DataFrame, published: pd.DataFrame) -> Table:
             p = p.pivot(index=["seed", "example"], columns="class", values="probability")
             p = p.div(p.sum(axis=1), axis=0)
             entropy = -(p * np.log(p)).sum(axis=1).mean()
-            rows.append({"teacher": teacher, "source": source, "mean entropy [nats]": f"{entropy:.2f}"})
-            rows[-1]["confidence label"] = f"{p[6].mean():.2f}"
-    return Table(pd.DataFrame(rows), "The five images in two numbers", "soft-labels-summary")
+            rows.append((teacher, source, f"{entropy:.2f}", f"{p[EXAMPLE_CLASS].mean():.2f}"))
+    columns = ["teacher", "source", "mean entropy [nats]", "confidence label"]
+    return Table(pd.DataFrame(rows, columns=columns), "The five images in two numbers", "soft-labels-summary")
 
 
 def _soft_labels(ours: pd.DataFrame, published: pd.DataFrame, teacher: str) -> list[tuple[str, pd.DataFrame]]:
@@ -729,9 +727,10 @@ def spectrum_table(response: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFram
     keys = ["dataset", "profile", "training", "teacher"]
     table = missing.groupby(keys, sort=False)[["accuracy_missing", "accuracy"]].mean()
     per_seed = missing.groupby([*keys, "seed"])["accuracy_missing"].mean().groupby(keys)
-    table = table.assign(low=per_seed.min(), high=per_seed.max())
-    measured = at_nine.groupby(keys)[["entropy", "column_normalised"]].mean()
-    table = table.join(measured).rename(columns={"column_normalised": "variance"}).reset_index()
+    table = table.assign(low=per_seed.min(), high=per_seed.max()).join(
+        at_nine.rename(columns={"column_normalised": "variance"}).groupby(keys)[["entropy", "variance"]].mean()
+    )
+    table = table.reset_index()
     smooth = np.array([0.46] + [0.06] * 9)
     table.loc[table["teacher"] == "uniform", ["entropy", "variance"]] = [-(smooth * np.log(smooth)).sum(), 0.0]
     return table

@@ -88,13 +88,9 @@ def stratified(labels: Tensor, size: int | None) -> Tensor:
     """Indices of the first `size` examples that hold every class alike (within one), in file order; None: all."""
     if size is None or size >= len(labels):
         return torch.arange(len(labels))
-    classes = labels.unique()
-    rank = torch.empty_like(labels)
-    for c in classes:
-        members = (labels == c).nonzero().squeeze(1)
-        rank[members] = torch.arange(len(members))
+    rank = F.one_hot(labels).cumsum(0).gather(1, labels[:, None]).squeeze(1)  # of each example within its class
     # Order by rank within class, then by place in the file: the first `size` of that order are balanced.
-    return (rank * len(labels) + torch.arange(len(labels))).argsort()[:size].sort().values
+    return rank.argsort(stable=True)[:size].sort().values
 
 
 @dataclass(frozen=True)
@@ -117,12 +113,10 @@ class Response:
 def predict(model: nn.Module, images: Tensor, precision: str = "float32") -> Tensor:
     """Logits float32 (N, 10) of images uint8 (N, C, H, W), on the images' device; the model is left in eval mode."""
     model.eval()
-    out = []
     # A CPU gains nothing from larger batches, and each of its processes would keep their memory.
-    for chunk in images.split(2_000 if images.is_cuda else 250):
-        with autocast(images.device, precision):
-            out.append(model(to_input(chunk, images.device)).float())
-    return torch.cat(out)
+    chunks = images.split(2_000 if images.is_cuda else 250)
+    with autocast(images.device, precision):
+        return torch.cat([model(to_input(chunk, images.device)).float() for chunk in chunks])
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -130,22 +124,20 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def graphed(step: Callable[[Tensor], None], warm: int = 3) -> Callable[[Tensor], None]:
-    """`step` as one CUDA graph, captured after a few ordinary steps: launching its kernels one by one takes longer.
+def graphed(step: Callable[[Tensor], None]) -> Callable[[Tensor], None]:
+    """`step` as one CUDA graph, captured after three ordinary steps: launching its kernels one by one takes longer.
 
     Parameters
     ----------
     step : callable
         Takes one minibatch's indices, all of one shape; nothing in it may wait for the device.
-    warm : int
-        Ordinary steps before the capture.
     """
     seen, graph, static = 0, torch.cuda.CUDAGraph(), None
 
     def replay(batch: Tensor) -> None:
         nonlocal seen, static
         seen += 1
-        if seen <= warm:
+        if seen <= 3:
             # On a side stream, as capturing demands of what runs before it.
             side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())

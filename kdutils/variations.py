@@ -119,22 +119,16 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
     at_test = response[response["split"] == "test"]
     measures = {"accuracy": "teacher_accuracy", "column_normalised": "variance"}
     measured = at_test.groupby(keys)[["entropy", "confidence", *measures]].mean().rename(columns=measures)
-    # Where students alone are changed, the teacher is the equally trained one.
-    equal = measured[measured.index.get_level_values("training") == "equal"].droplevel("training")
+    responses = measured.to_dict("index")
     rows = []
     for where, row in found.iterrows():
         profile, dataset, training, teacher, temperature = where
-        of = measured.loc[where] if where in measured.index else None
-        if of is None and (profile, dataset, teacher, temperature) in equal.index:
-            of = equal.loc[profile, dataset, teacher, temperature]
+        # Where students alone are changed, the teacher is the equally trained one.
+        equal = responses.get((profile, dataset, "equal", teacher, temperature), {})
         known = _known(dataset).get(training)
-        rows.append(
-            dict(zip(keys, where, strict=True))
-            | row.to_dict()
-            | ({} if of is None else of.to_dict())
-            | {"topic": known.topic if known else "", "order": list(_known(dataset)).index(training) if known else -1}
-            | dict(zip(("parameters", "hidden"), _size_of(dataset, teacher, known), strict=True))
-        )
+        about = {"topic": known.topic if known else "", "order": [*_known(dataset)].index(training) if known else -1}
+        about |= dict(zip(("parameters", "hidden"), _size_of(dataset, teacher, known), strict=True))
+        rows.append(dict(zip(keys, where, strict=True)) | row.to_dict() | responses.get(where, equal) | about)
     columns = [*keys, *found, "entropy", "confidence", *measures.values(), "topic", "order", "parameters", "hidden"]
     found = pd.DataFrame(rows, columns=columns)
     return found.sort_values(["dataset", "order", "teacher"], ascending=[True, True, False], ignore_index=True)
