@@ -31,7 +31,6 @@ from kdutils.errors import Diverged, UserError, check_folder, check_name, check_
 from kdutils.fleet import Student
 from kdutils.models import count_multiply_adds, count_parameters, create_model
 from kdutils.protocols import (
-    ALPHA_KD,
     ALPHA_LS,
     CAPACITIES,
     EVALUATIONS,
@@ -251,18 +250,13 @@ class Study:
         parameters of one notebook alone, which are its own business.
         """
         allowed = [*(f for f in cls.__dataclass_fields__ if f not in ("root", "executor")), *own]
-        plain: dict[str, Any] = {
-            name: value
-            for name, value in namespace.items()
-            if not name.startswith("_")
-            and name not in ("In", "Out")
-            and isinstance(value, str | int | float | list | dict | None)
-        }
-        if any(isinstance(value, cls) for value in namespace.values()):  # run again, after other cells have set names
-            plain = {name: value for name, value in plain.items() if name in allowed}
-        for name in plain:
-            check_name("parameter", name, allowed)
-        return cls(**{name: value for name, value in plain.items() if name not in own})
+        again = any(isinstance(value, cls) for value in namespace.values())  # after other cells have set names
+        given: dict[str, Any] = {}
+        for name, value in namespace.items():
+            plain = isinstance(value, str | int | float | list | dict | None)
+            if plain and not name.startswith("_") and name not in ("In", "Out") and not (again and name not in allowed):
+                given[check_name("parameter", name, allowed)] = value
+        return cls(**{name: value for name, value in given.items() if name not in own})
 
     @property
     def full(self) -> Profile:
@@ -328,10 +322,9 @@ class Study:
         own = found[found["profile"] == self.profile]
         if (self.profile, self.compute) != ("paper", "never"):
             return own
-        have = set(own[["dataset", "training"]].itertuples(index=False, name=None))
         other = found[found["profile"] == "cpu"]
-        pairs = other[["dataset", "training"]].itertuples(index=False, name=None)
-        lacking = pd.Series([pair not in have for pair in pairs], index=other.index, dtype=bool)
+        pairs = lambda table: pd.MultiIndex.from_frame(table[["dataset", "training"]])
+        lacking = ~pairs(other).isin(pairs(own))
         other = other[lacking | (other["training"] == "equal")] if lacking.any() else other.iloc[:0]
         return pd.concat([own, other], ignore_index=True)
 
@@ -445,7 +438,8 @@ class Study:
         named = trainings(self.full, dataset)
         cell = lambda how: teacher("large", str(how), how)
         equal = [teacher(name, "equal", named["equal"][name]) for name in TEACHERS]
-        temperatures = self.full.temperatures[dataset]
+        taught = lambda teacher, table, **fields: StudentRun(teacher, self.student(teacher, **fields), table)
+        kinds: list[tuple[TeacherRun, dict[str, float]]]
         match group:
             case "teachers":
                 return [teacher(name, how, named[how][name]) for how in named for name in TEACHERS]
@@ -458,49 +452,30 @@ class Study:
                 # The usual batch size for as many epochs beside them, so that the batch size alone differs.
                 return [equal[1], *map(cell, dict.fromkeys([self._usual(dataset), *retrained(self.full, dataset)]))]
             case "missing_class":
-                return [
-                    StudentRun(t, self.student(t, missing_class=missing, temperature=temperature), "missing_class")
-                    for t in self.runs_of(dataset, seed, "teachers")
-                    for missing in range(10)
-                    for temperature in temperatures
-                ]
+                teachers = self.runs_of(dataset, seed, "teachers")
+                cells = itertools.product(teachers, range(10), self.full.temperatures[dataset])
+                return [taught(t, "missing_class", missing_class=c, temperature=at) for t, c, at in cells]
             case "spectrum":
                 smoothing = TeacherRun(dataset, UNIFORM, "label smoothing", seed)
-                kinds = [(t, TABLE_TEMPERATURE, ALPHA_KD) for t in self.runs_of(dataset, seed, "capacity")]
-                return [
-                    StudentRun(
-                        t, self.student(t, missing_class=missing, temperature=temperature, alpha=alpha), "missing_class"
-                    )
-                    for t, temperature, alpha in [*kinds, (smoothing, 1.0, ALPHA_LS)]
-                    for missing in range(10)
-                ]
+                kinds = [(t, {}) for t in self.runs_of(dataset, seed, "capacity")]
+                kinds.append((smoothing, {"temperature": 1.0, "alpha": ALPHA_LS}))
+                return [taught(t, "missing_class", missing_class=c, **how) for t, how in kinds for c in range(10)]
             case "few_examples" | "few_examples_retrained":
                 # Equal steps whatever the number of examples, and as many measurements on the way.
-                steps = round(self.full.steps(dataset) / EVALUATIONS)
+                often = {"epochs": EVALUATIONS, "steps": round(self.full.steps(dataset) / EVALUATIONS)}
                 more = map(cell, retrained(self.full, dataset)) if group == "few_examples_retrained" else []
-                return [
-                    StudentRun(
-                        t,
-                        self.student(t, examples=examples, selection=selection, epochs=EVALUATIONS, steps=steps),
-                        "few_examples",
-                    )
-                    for t in [*equal, *more]
-                    for selection in SELECTIONS
-                    for examples in self.full.numbers(dataset)
-                ]
-            case "sweet_spot" | "baseline":
-                teachers, taught = self.runs_of(dataset, seed, "sweep"), []
-                at: tuple[float, ...] = (TABLE_TEMPERATURE,)
-                if group == "baseline":
-                    # Two controls: a response that says nothing, and no response at all (alpha = 0).
-                    silent, none = (TeacherRun(dataset, name, name, seed) for name in (UNIFORM, "none"))
-                    teachers, at = [*equal, *map(cell, self.chosen(dataset)), silent], temperatures
-                    taught = [(none, {"temperature": 1.0, "alpha": 0.0})]
-                taught = [(t, {"temperature": temperature}) for t in teachers for temperature in at] + taught
-                return [
-                    StudentRun(t, self.student(t, role="student-baseline", **fields), "baseline")
-                    for t, fields in taught
-                ]
+                chosen = itertools.product([*equal, *more], SELECTIONS, self.full.numbers(dataset))
+                return [taught(t, "few_examples", selection=s, examples=n, **often) for t, s, n in chosen]
+            case "sweet_spot":
+                teachers = self.runs_of(dataset, seed, "sweep")
+                return [taught(t, "baseline", role="student-baseline") for t in teachers]
+            case "baseline":
+                # Two controls: a response that says nothing, and no response at all (alpha = 0).
+                silent, none = (TeacherRun(dataset, name, name, seed) for name in (UNIFORM, "none"))
+                teachers = [*equal, *map(cell, self.chosen(dataset)), silent]
+                kinds = [(t, {"temperature": at}) for t in teachers for at in self.full.temperatures[dataset]]
+                kinds.append((none, {"temperature": 1.0, "alpha": 0.0}))
+                return [taught(t, "baseline", role="student-baseline", **how) for t, how in kinds]
             case "variations":
                 return [run for v in self.varied(dataset) for run in self._vary(v, dataset, seed)]
             case "related":
@@ -526,19 +501,16 @@ class Study:
         how, fields = variation.training or equal, dict(variation.student)
         if "batch_size" in fields:
             fields["batch_size"] = self.full.batch_size(dataset, fields["batch_size"])
-        found = []
+        fake, found = fields.get("counterfeit"), []
+        training = variation.name if variation.teacher or how != equal or fake else "equal"
         for name in variation.teachers:
             protocol = teacher_protocol(self.full, dataset, name, how.batch_size, seed)
             protocol = dataclasses.replace(protocol, **variation.teacher)
-            fake = fields.get("counterfeit")
-            changed = variation.teacher or how != equal or fake
-            teacher = TeacherRun(
-                dataset, name, variation.name if changed else "equal", seed, protocol, how.epochs, fake
-            )
-            for temperature in variation.temperatures:
-                for missing in [*range(10), *[None] * variation.whole]:
-                    member = self.student(teacher, missing_class=missing, temperature=temperature, **fields)
-                    found.append(StudentRun(teacher, member, "variations", variation.name))
+            teacher = TeacherRun(dataset, name, training, seed, protocol, how.epochs, fake)
+            lacking = [*range(10), *[None] * variation.whole]
+            for temperature, missing in itertools.product(variation.temperatures, lacking):
+                member = self.student(teacher, missing_class=missing, temperature=temperature, **fields)
+                found.append(StudentRun(teacher, member, "variations", variation.name))
         if variation.name == "equal":  # and no teacher at all
             none = TeacherRun(dataset, "none", "none", seed)
             found.append(StudentRun(none, self.student(none, temperature=1.0, alpha=0.0), "variations", "none"))
@@ -954,10 +926,10 @@ class Study:
                 rows.setdefault(run.table, []).append(row)
                 if run.table == "few_examples":
                     points = enumerate(zip(student.curve.tolist(), student.loss.tolist(), strict=True), 1)
-                    rows.setdefault("curves", []).extend(
-                        {**row, "step": n * (member.steps or 0), "validation": accuracy, "loss": loss}
-                        for n, (accuracy, loss) in points
-                    )
+                    curve = [
+                        {"step": n * (member.steps or 0), "validation": a, "loss": loss} for n, (a, loss) in points
+                    ]
+                    rows.setdefault("curves", []).extend(row | point for point in curve)
             made.append((member, member.epochs, float(student.seconds)))  # type: ignore[arg-type]  # stored by now
         records.add_failures(failed, hardware, self.results)
         records.add_runs(made, hardware, self.results)

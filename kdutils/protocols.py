@@ -255,13 +255,10 @@ class Profile:
             parts.append(f"{self.train_size[dataset]:,} training images")
         if self.eval_size[dataset]:
             parts.append(f"{self.eval_size[dataset]:,} of validation and of test")
-        for name, of in (
-            ("teachers' epochs", "teacher_epochs"),
-            ("students' epochs", "student_epochs"),
-            ("the sweep's epochs", "sweep_epochs"),
-        ):
+        epochs = {"teachers'": "teacher_epochs", "students'": "student_epochs", "the sweep's": "sweep_epochs"}
+        for whose, of in epochs.items():
             mine, theirs = getattr(self, of)[dataset], getattr(full, of)[dataset]
-            parts += [f"{name} {mine} for {theirs}"] * (mine != theirs)
+            parts += [f"{whose} epochs {mine} for {theirs}"] * (mine != theirs)
         for name, of in (("T", "temperatures"), ("batch sizes", "sweep")):
             mine, theirs = getattr(self, of)[dataset], getattr(full, of)[dataset]
             parts += [f"{name} {', '.join(f'{v:g}' for v in mine)} alone"] * (mine != theirs)
