@@ -3,6 +3,7 @@
 `fleet` knows the networks of Table 7 and is faster with them; this takes any `nn.Module` from images to logits.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from kdutils.data import SPLITS, ImageSet
 from kdutils.errors import UserError
 from kdutils.losses import distillation_losses
 from kdutils.protocols import seed_for
-from kdutils.training import epoch_batches, make_optimizer
+from kdutils.training import epoch_batches, make_optimizer, to_input
 
 Factory = Callable[[], nn.Module]
 HELD_OUT = 0.15  # of a class for validation, and as much for test, where they are not given
@@ -143,8 +144,7 @@ def try_network(
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:
     """Images as networks see them: uint8 as float32 in [0, 1], others as float32."""
-    images = images.to(device)
-    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
+    return to_input(images, device) if images.dtype == torch.uint8 else images.to(device).float()
 
 
 def minibatches(size: int, batch_size: int, seed: int, epoch: int, device: torch.device) -> list[Tensor]:
@@ -212,25 +212,20 @@ def distil_students(
         update = make_optimizer(group.parameters, optimizer, learning_rate)
         teacher, y = logits[chosen].to(device), labels.to(device)
         alpha = torch.tensor(alphas[chosen], device=device)[:, None]
+        losses = functools.partial(distillation_losses, temperature=temperature, alpha=alpha, scale_by_t2=scale_by_t2)
         for epoch in range(1, epochs + 1):
             torch.manual_seed(seed_for("dropout", seed, epoch))
             total, count = torch.zeros(size, device=device), 0
             for batch in minibatches(len(y), batch_size, seed, epoch, device):
-                each = distillation_losses(
-                    group(to_float(images[batch], device)),
-                    teacher[:, batch],
-                    y[batch].expand(size, -1),
-                    temperature=temperature,
-                    alpha=alpha,
-                    scale_by_t2=scale_by_t2,
-                ).sum(1)
+                predicted = group(to_float(images[batch], device))
+                each = losses(predicted, teacher[:, batch], y[batch].expand(size, -1)).sum(1)
                 update.zero_grad()
                 (each.sum() / len(batch)).backward()  # a sum over members: each member's gradient is then its own
                 update.step()
                 total, count = total + each.detach(), count + len(batch)
         return [group.classify(x) for x in looked_at], (total / count).cpu()
 
-    waiting, found = [slice(n, n + 1) for n in range(members)] if not stacked else [slice(0, members)], []
+    waiting, found = [slice(0, members)] if stacked else [slice(n, n + 1) for n in range(members)], []
     while waiting:
         chosen = waiting.pop(0)
         try:

@@ -51,6 +51,7 @@ SHARED = (
     *("dataset", "data", "role", "seed", "train_size", "eval_size", "batch_size", "epochs", "steps"),
     *("optimizer", "precision", "variant", "schema"),
 )
+LOSS_OPTIONS = ("temperature", "alpha", "scale_by_t2")
 
 
 def back_end(member: StudentProtocol, device: torch.device) -> "type[_Stacked] | None":
@@ -155,6 +156,7 @@ def distil_one(
     optimizer = make_optimizer(model, member.optimizer, member.learning_rate)
     images, labels, teacher = (transfer.images.to(device), transfer.labels.to(device), teacher.to(device))
     losses = losses_by_member([member.loss], device)
+    options = {name: getattr(member, name) for name in LOSS_OPTIONS}
     curve, means = [], []
     for epoch, batches in enumerate(epochs_of_batches(member, len(transfer)), 1):
         model.train()
@@ -168,14 +170,7 @@ def distil_one(
             batch = batch.to(device)
             with autocast(device, member.precision):
                 logits = model(to_input(images[batch], device).contiguous(memory_format=layout))
-            loss = losses(
-                logits,
-                teacher[batch],
-                labels[batch],
-                temperature=member.temperature,
-                alpha=member.alpha,
-                scale_by_t2=member.scale_by_t2,
-            ).mean()
+            loss = losses(logits, teacher[batch], labels[batch], **options).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -252,14 +247,13 @@ def distil(
             )
     kind = back_end(first, device) if stacked is None else _Stacked if stacked else None
     if kind is None:
-        take = lambda m: teachers[m.source]
-        return [distil_one(m, transfer, take(m), validation, test, device, on_epoch, train) for m in members]
-    column = lambda values: torch.tensor(values, device=device)[:, None]
-    which = torch.tensor([sources.index(m.source) for m in members], device=device)
+        rest = (validation, test, device, on_epoch, train)
+        return [distil_one(m, transfer, teachers[m.source], *rest) for m in members]
+    column = lambda values: torch.tensor(list(values), device=device)[:, None]
+    which = column(sources.index(m.source) for m in members)
     logits = torch.stack([teachers[s].to(device) for s in sources])
-    missing = column([-1 if m.missing_class is None else m.missing_class for m in members])
-    temperature, alpha = (column([m.temperature for m in members]), column([m.alpha for m in members]))
-    scale = column([m.scale_by_t2 for m in members])
+    missing = column(-1 if m.missing_class is None else m.missing_class for m in members)
+    options = {name: column(getattr(m, name) for m in members) for name in LOSS_OPTIONS}
     each_loss = losses_by_member([m.loss for m in members], device)
     # Which examples each member learns from: one row for all where they agree.
     chosen = [transfer_indices(m, transfer.labels, teachers[m.source]) for m in members]
@@ -270,7 +264,7 @@ def distil(
     images, labels = (transfer.images.to(device), transfer.labels.to(device))
     network = kind(first, len(members), device)
     optimizer = _each_optimizer if kind is _Compiled else _optimizer
-    optimize = optimizer(first.optimizer, network.weights, column([m.learning_rate for m in members]))
+    optimize = optimizer(first.optimizer, network.weights, column(m.learning_rate for m in members))
     total, count, begun = (torch.zeros(len(members), device=device) for _ in range(3))
 
     def step(batch: Tensor, alone: bool = False) -> None:
@@ -282,14 +276,7 @@ def distil(
         y = labels[batch]
         kept = ((y != missing) & (batch >= 0)).float()  # (E, B)
         predicted = network(to_input(images[batch.flatten()], device).unflatten(0, batch.shape), kept)
-        each = each_loss(
-            predicted,
-            logits[which[:, None], batch],
-            y.expand(len(members), -1),
-            temperature=temperature,
-            alpha=alpha,
-            scale_by_t2=scale,
-        )
+        each = each_loss(predicted, logits[which, batch], y.expand(len(members), -1), **options)
         summed = (each * kept).sum(1)
         # A sum over members: each member's gradient is then its own.
         gradients = network.gradients((summed / kept.sum(1).clamp(min=1)).sum(), predicted)
