@@ -735,20 +735,19 @@ class Study:
             if k in afresh or load_response(run.protocol, run.epochs) is None:
                 title = f"{run.dataset} {run.teacher} teacher, seed {run.seed}"
                 jobs.append((run.protocol, run.epochs, title, str(self._device), self.root, k in afresh))
-        waiting = {k: [r for r in runs if r.key == k] for k in longest}
         with contextlib.ExitStack() as stack:
             # The digits' teachers take less time than the start of a worker.
             tasks = sum(job[0].dataset != "digits" for job in jobs)
             pool = self.executor or stack.enter_context(workers(tasks, self._device))
             busy = {key(job[0]) for job in jobs}
-            for k in [k for k in waiting if k not in busy]:
-                self._measure_teachers(waiting[k], afresh, self._hardware)
+            self._measure_teachers([r for r in runs if r.key not in busy], afresh, self._hardware)
             for (protocol, *_), diverged, hardware in self.made(pool, run_teacher, jobs):
                 well = math.inf
                 if diverged:
                     records.add_failures([(protocol, diverged)], hardware, self.results)
                     well = diverged.args[1] - 1
-                self._measure_teachers([r for r in waiting[key(protocol)] if r.epochs <= well], afresh, hardware)
+                own = [r for r in runs if r.key == key(protocol) and r.epochs <= well]
+                self._measure_teachers(own, afresh, hardware)
 
     def _measure_teachers(self, runs: list[TeacherRun], afresh: set[str], hardware: str | torch.device) -> None:
         have = self._recorded()
@@ -768,19 +767,9 @@ class Study:
             if run.counterfeit:
                 seed = seed_for("counterfeit", run.seed)
                 logits = response.counterfeit(logits, y, run.counterfeit, temperature=temperature, seed=seed)
-            rows.append(
-                {
-                    **identity,
-                    "split": split,
-                    "temperature": temperature,
-                    "batch_size": run.protocol.batch_size,
-                    "epochs": run.epochs,
-                    "accuracy": float((logits.argmax(1) == y).float().mean()),
-                    "entropy": float(response.entropy(logits, temperature).mean()),
-                    "confidence": float(response.confidence_labels(logits, y, temperature).mean()),
-                    **response.response_variance(response.soft_labels(logits, temperature), y),
-                }
-            )
+            row = {"split": split, "temperature": temperature, "epochs": run.epochs}
+            row |= {"batch_size": run.protocol.batch_size, **_shown(logits, y, temperature)}
+            rows.append(identity | row | response.response_variance(response.soft_labels(logits, temperature), y))
         if "soft_labels" in tables:
             self._record_examples(run, identity, found.test, sets["test"])
         if "scatter" in tables:
@@ -802,23 +791,10 @@ class Study:
         """Record the teacher after each epoch whose response is kept."""
         rows = []
         for epoch in filter(is_kept, range(1, run.epochs + 1)):
-            then = load_response(run.protocol, epoch)
-            if then is None:  # lost from the cache: not worth training again
-                continue
-            confidence = response.confidence_labels(then.test, labels["test"], TABLE_TEMPERATURE)
-            rows.append(
-                {
-                    **identity,
-                    "epoch": epoch,
-                    "epochs": run.epochs,
-                    "loss": float(then.loss),
-                    "validation": float((then.validation.argmax(1) == labels["validation"]).float().mean()),
-                    "accuracy": float((then.test.argmax(1) == labels["test"]).float().mean()),
-                    "entropy": float(response.entropy(then.test, TABLE_TEMPERATURE).mean()),
-                    "confidence": float(confidence.mean()),
-                    "seconds": float(then.seconds),
-                }
-            )
+            if then := load_response(run.protocol, epoch):  # else lost from the cache: not worth training again
+                row = {"epoch": epoch, "epochs": run.epochs, "loss": float(then.loss), "seconds": float(then.seconds)}
+                row["validation"] = _accuracy(then.validation, labels["validation"])
+                rows.append(identity | row | _shown(then.test, labels["test"], TABLE_TEMPERATURE))
         records.add("history", rows, self.results)
 
     def _record_projection(self, run: TeacherRun, identity: dict, found: Response, labels: dict) -> None:
@@ -899,16 +875,10 @@ class Study:
             if same[0].table == "related":
                 student = related.deployed(same[0], student, known)
             correct = (student.test.argmax(1) == labels).double()
-            measured = {
-                "run": key(member),
-                "temperature": member.temperature,
-                "missing_class": member.missing_class,
-                "examples": member.examples,
-                "selection": member.selection,
-                "accuracy": float(correct.mean()),
-                "validation_best": float(student.curve.max()),
-                "validation_last": float(student.curve[-1]),
-            }
+            measured = {"run": key(member), "accuracy": float(correct.mean())}
+            measured |= {"validation_best": float(student.curve.max()), "validation_last": float(student.curve[-1])}
+            measured |= {f: getattr(member, f) for f in ("temperature", "missing_class", "examples", "selection")}
+            measured |= dict.fromkeys(("accuracy_missing", "bias", "accuracy_biased", "accuracy_missing_biased"))
             if (c := member.missing_class) is not None:
                 measured["accuracy_missing"] = float(correct[labels == c].mean())
                 # Both splits' images of a class are as frequent, so the best bias on one suits the other.
@@ -917,8 +887,6 @@ class Study:
                 right = (shifted.argmax(1) == labels).double()
                 measured |= {"bias": shift, "accuracy_biased": float(right.mean())}
                 measured["accuracy_missing_biased"] = float(right[labels == c].mean())
-            else:
-                measured |= dict.fromkeys(("accuracy_missing", "bias", "accuracy_biased", "accuracy_missing_biased"))
             for run in same:
                 row = {"profile": self.profile, **run.names, **measured}
                 if run.table == "related":
@@ -935,6 +903,17 @@ class Study:
         records.add_runs(made, hardware, self.results)
         for table, of in rows.items():
             records.add(table, of, self.results)
+
+
+def _accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    return float((logits.argmax(1) == labels).float().mean())
+
+
+def _shown(logits: torch.Tensor, labels: torch.Tensor, temperature: float) -> dict[str, float]:
+    """A response's accuracy, and its mean entropy and confidence label at a temperature."""
+    entropy = float(response.entropy(logits, temperature).mean())
+    confidence = float(response.confidence_labels(logits, labels, temperature).mean())
+    return {"accuracy": _accuracy(logits, labels), "entropy": entropy, "confidence": confidence}
 
 
 def networks() -> pd.DataFrame:
