@@ -99,27 +99,17 @@ def search(options: argparse.Namespace) -> None:
             check_whole(name, size, 100, FULL_SIZE[dataset])
     share = (options.train_size or FULL_SIZE[dataset]) / FULL_SIZE[dataset]
     shrunk = lambda size: max(1, round(size * share))
-    usual = PROFILES["paper"]
+    usual, given = PROFILES["paper"], lambda *names: {name: getattr(options, name) for name in names}
     settings = sweetspot.Settings(
         teacher_rate=TEACHER_RATE[dataset],
         student_batch=max(16, shrunk(STUDENT_BATCH[dataset])),  # with fewer, steps cost little but their overhead
         student_epochs=usual.student_epochs[dataset] if options.student_epochs is None else options.student_epochs,
-        probe_examples=options.probe_examples,
-        probe_epochs=options.probe_epochs,
-        repeats=options.repeats,
-        finalists=options.finalists,
         unseen=tuple(options.unseen),
         halving=not options.no_halving,
-        scale_by_t2=options.scale_by_t2,
+        **given("probe_examples", "probe_epochs", "repeats", "finalists", "scale_by_t2"),
     )
-    asked: dict[str, Any] = {
-        "batch_sizes": tuple(options.batch_sizes or map(shrunk, usual.sweep[dataset])),
-        "max_epochs": options.max_epochs,
-        "temperature": options.temperature,
-        "alpha": options.alpha,
-        "budget": options.budget,
-        "seed": options.seed,
-    }
+    asked: dict[str, Any] = given("max_epochs", "temperature", "alpha", "budget", "seed")
+    asked["batch_sizes"] = tuple(options.batch_sizes or map(shrunk, usual.sweep[dataset]))
     sweetspot.check_numbers(**asked, settings=settings)  # before data are downloaded
     sets = {split: load_dataset(dataset, split) for split in SPLITS}
     sizes = {"train": options.train_size, "validation": options.eval_size, "test": options.eval_size}
@@ -134,16 +124,8 @@ def search(options: argparse.Namespace) -> None:
     if options.record:
         kept = dataclasses.asdict(settings)
         del kept["stacked"]
-        protocol = sweetspot.SearchProtocol(
-            dataset=dataset,
-            data=data_hash(dataset),
-            teacher=options.teacher,
-            student=options.student,
-            train_size=options.train_size,
-            eval_size=options.eval_size,
-            settings=kept,
-            **asked,
-        )
+        named = given("dataset", "teacher", "student", "train_size", "eval_size")
+        protocol = sweetspot.SearchProtocol(data=data_hash(dataset), settings=kept, **named, **asked)
         sweetspot.record(found, protocol, len(sets["train"]), device, options.results)
     print(found.summary().replace("**", ""))
     shown = found.cells.dropna(subset="full").round(4)
@@ -168,11 +150,9 @@ def main(arguments: list[str] | None = None) -> None:
     datasets = options.datasets or ["mnist", "fashion_mnist", "cifar10"]
     if options.command == "status":
         profiles = [options.profile] if options.profile else list(PROFILES)
-        studies = [
-            Study(p, options.datasets or _own(p), options.seeds, "never", options.device, options.results)
-            for p in profiles
-        ]
-        print(status(studies).to_string(index=False))
+        own = lambda profile: options.datasets or (["digits"] if profile == "smoke" else datasets)
+        rest = (options.seeds, "never", options.device, options.results)
+        print(status(Study(p, own(p), *rest) for p in profiles).to_string(index=False))
         return
     for name in options.artefacts if options.artefacts != ["all"] else ():
         check_name("table or figure", name, ARTEFACTS)
@@ -222,10 +202,6 @@ def _is_writable(file: Path) -> bool:
         return os.access(file.parent, os.W_OK) and file.parent.is_dir() and not file.is_dir()
     except OSError:  # a name that is too long
         return False
-
-
-def _own(profile: str) -> list[str]:
-    return ["digits"] if profile == "smoke" else ["mnist", "fashion_mnist", "cifar10"]
 
 
 if __name__ == "__main__":

@@ -563,10 +563,8 @@ class Study:
         mean = table.groupby("training")["validation_last"].mean().round(6)
         return [min(cells.values(), key=lambda c: (-mean[str(c)], c.epochs, c.batch_size))]
 
-    def student(
-        self, teacher: TeacherRun, /, *, temperature: float = TABLE_TEMPERATURE, **fields: Any
-    ) -> StudentProtocol:
-        """The protocol of one student of `teacher`, at this study's profile; `fields` replace its defaults."""
+    def student(self, teacher: TeacherRun, /, **fields: Any) -> StudentProtocol:
+        """The protocol of one student of `teacher` at this study's profile and T = 9; `fields` replace its defaults."""
         dataset = teacher.dataset
         usual: dict[str, Any] = {
             "dataset": dataset,
@@ -580,7 +578,7 @@ class Study:
             "teacher": teacher.key,
             "teacher_epoch": teacher.epochs,
             "missing_class": None,
-            "temperature": temperature,
+            "temperature": TABLE_TEMPERATURE,
         }
         return StudentProtocol(**usual | fields)
 

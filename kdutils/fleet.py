@@ -239,19 +239,16 @@ def distil(
     absent = [m.teacher for m in members if m.source not in teachers]
     if absent:
         raise UserError(f"no logits are given of teacher {absent[0]}")
-    sources = list(teachers)
-    for source in sources:
-        if len(teachers[source]) != len(transfer):
-            raise UserError(
-                f"teacher {source[0]} has {len(teachers[source])} rows of logits for {len(transfer)} images"
-            )
+    for source, logits in teachers.items():
+        if len(logits) != len(transfer):
+            raise UserError(f"teacher {source[0]} has {len(logits)} rows of logits for {len(transfer)} images")
     kind = back_end(first, device) if stacked is None else _Stacked if stacked else None
     if kind is None:
         rest = (validation, test, device, on_epoch, train)
         return [distil_one(m, transfer, teachers[m.source], *rest) for m in members]
     column = lambda values: torch.tensor(list(values), device=device)[:, None]
-    which = column(sources.index(m.source) for m in members)
-    logits = torch.stack([teachers[s].to(device) for s in sources])
+    which = column([*teachers].index(m.source) for m in members)
+    logits = torch.stack([of.to(device) for of in teachers.values()])
     missing = column(-1 if m.missing_class is None else m.missing_class for m in members)
     options = {name: column(getattr(m, name) for m in members) for name in LOSS_OPTIONS}
     each_loss = losses_by_member([m.loss for m in members], device)
