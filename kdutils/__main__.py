@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kdutils import many, records, sweetspot
+from kdutils.claims import DATASETS
 from kdutils.data import SPLITS, data_hash, load_dataset
 from kdutils.errors import Parser, UserError, check_name, check_whole, run_command
 from kdutils.experiments import ARTEFACTS, Study, status
@@ -147,7 +148,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     if options.command == "seal":
         return records.seal(options.results)
-    datasets = options.datasets or ["mnist", "fashion_mnist", "cifar10"]
+    datasets = options.datasets or list(DATASETS)
     if options.command == "status":
         profiles = [options.profile] if options.profile else list(PROFILES)
         own = lambda profile: options.datasets or (["digits"] if profile == "smoke" else datasets)
