@@ -281,13 +281,11 @@ def missing_class_table(
 
     A cell reads "ours (ours less published)", in percent and percentage points.
     """
-    wide = lambda table, value: table.pivot_table(
-        index="missing_class", columns=["teacher", "temperature"], values=value
-    )
+    keys = {"index": "missing_class", "columns": ["teacher", "temperature"]}
     printed = published[published["dataset"] == dataset]
-    mine = 100 * wide(ours, "accuracy_missing").reindex(columns=TEACHERS, level=0)
-    less = (mine - wide(printed, "accuracy")).reindex_like(mine) if len(printed) else mine.map(lambda _: np.nan)
-    cells = mine.map("{:.1f}".format) + less.map(lambda d: "" if pd.isna(d) else f" ({d:+.1f})")
+    mine = 100 * ours.pivot_table(values="accuracy_missing", **keys).reindex(columns=TEACHERS, level=0)
+    less = (mine - printed.pivot_table(values="accuracy", **keys)).reindex_like(mine)
+    cells = mine.map("{:.1f}".format) + less.map(" ({:+.1f})".format, na_action="ignore").fillna("")
     cells.columns = [f"{teacher}, T={t:g}" for teacher, t in cells.columns]
     cells.insert(0, "missing class", [names[c] for c in cells.index])
     cells = cells.reset_index(drop=True)
@@ -727,10 +725,9 @@ def spectrum_table(response: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFram
     keys = ["dataset", "profile", "training", "teacher"]
     table = missing.groupby(keys, sort=False)[["accuracy_missing", "accuracy"]].mean()
     per_seed = missing.groupby([*keys, "seed"])["accuracy_missing"].mean().groupby(keys)
-    table = table.assign(low=per_seed.min(), high=per_seed.max()).join(
-        at_nine.rename(columns={"column_normalised": "variance"}).groupby(keys)[["entropy", "variance"]].mean()
-    )
-    table = table.reset_index()
+    table = table.assign(low=per_seed.min(), high=per_seed.max())
+    measured = at_nine.groupby(keys)[["entropy", "column_normalised"]].mean()
+    table = table.join(measured).rename(columns={"column_normalised": "variance"}).reset_index()
     smooth = np.array([0.46] + [0.06] * 9)
     table.loc[table["teacher"] == "uniform", ["entropy", "variance"]] = [-(smooth * np.log(smooth)).sum(), 0.0]
     return table
@@ -918,15 +915,13 @@ def contrast(rows: pd.DataFrame, what: str, caption: str, name: str) -> Table:
 
     `rows` are those of `variations.beside_equal` at one temperature; a dash stands for a teacher that was not varied.
     """
-    keys, values = ["dataset", "profile", "training"], ["missing", "missing_biased"]
-    wide = 100 * rows.pivot_table(index=keys, columns="teacher", values=values, sort=False)
-    wide.columns = [f"{teacher}_{value}" for value, teacher in wide.columns]
-    wide = wide.reindex(columns=[f"{teacher}_{value}" for value in values for teacher in TEACHERS])
-    columns: dict[str, Any] = {"data": lambda row: title(row.dataset, row.profile)}
-    columns |= {what: lambda row: "as in Tables 4-6" if row.training == "equal" else row.training}
-    for value, note in zip(values, ("", ", bias at its best"), strict=True):
-        columns |= {f"{t}{note}": f"{{{t}_{value}:.1f}}" for t in TEACHERS}
-    return formatted(wide.reset_index(), columns, caption, name)
+    notes = {"missing": "", "missing_biased": ", bias at its best"}
+    rows = rows.assign(data=list(map(title, rows["dataset"], rows["profile"])))
+    rows[what] = rows["training"].replace("equal", "as in Tables 4-6")
+    wide = 100 * rows.pivot_table(index=["data", what], columns="teacher", values=list(notes), sort=False)
+    wide = wide.reindex(columns=itertools.product(notes, TEACHERS)).map("{:.1f}".format, na_action="ignore").fillna("–")
+    wide.columns = [teacher + notes[value] for value, teacher in wide.columns]
+    return Table(wide.reset_index(), caption, name)
 
 
 # ---------------------------------------------------------------- the systems of section 2
