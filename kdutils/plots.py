@@ -1,4 +1,4 @@
-"""Figures and tables drawn from tidy records; nothing is computed here that a record does not hold.
+"""Figures and tables drawn from tidy records; nothing is computed here but means, ranges and differences of them.
 
 One palette, safe for colour-blind readers: the small teacher is blue, the large one orange, and the retrained large one
 green, everywhere. A figure takes records and, in `datasets`, the order of its panels; data sets without records are left
@@ -16,12 +16,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
 from kdutils.experiments import EXAMPLE_CLASS
-from kdutils.protocols import TEACHERS
+from kdutils.losses import label_smoothing_targets
+from kdutils.protocols import ALPHA_LS, TEACHERS
 from kdutils.records import BARS
 from kdutils.related import WITHOUT_TEMPERATURE
 
@@ -728,7 +730,7 @@ def spectrum_table(response: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFram
     table = table.assign(low=per_seed.min(), high=per_seed.max())
     measured = at_nine.groupby(keys)[["entropy", "column_normalised"]].mean()
     table = table.join(measured).rename(columns={"column_normalised": "variance"}).reset_index()
-    smooth = np.array([0.46] + [0.06] * 9)
+    smooth = label_smoothing_targets(torch.tensor([0]), 10, ALPHA_LS)[0].numpy()
     table.loc[table["teacher"] == "uniform", ["entropy", "variance"]] = [-(smooth * np.log(smooth)).sum(), 0.0]
     return table
 
@@ -901,7 +903,7 @@ def variations_table(rows: pd.DataFrame, caption: str, name: str, network: bool 
     """
     fractions = ["teacher_accuracy", "missing", "missing_biased"]
     rows = rows.assign(**100 * rows[fractions].astype(float), variance=1000 * rows["variance"])
-    shown = lambda row: TITLES[row.dataset] + ("" if row.profile == "paper" else f" ({row.profile})")
+    shown = lambda row: title(row.dataset, row.profile)
     columns: dict[str, Any] = {"data": shown, "variation": "{training}", "teacher": "{teacher}"}
     columns |= {"missing class": "**{missing:.1f}**", "bias at its best": "{missing_biased:.1f}"}
     columns |= {"entropy": "{entropy:.2f}", "variance × 1000": "{variance:.2f}"}
