@@ -384,11 +384,11 @@ class Study:
             return f"*Not yet run at profile {self.profile} for {', '.join(datasets)}.* To run it: {command}"
         runs = self.runs_made()
         runs = runs[runs["run"].isin(table["run"])]
-        seeds = table["seed"].nunique()
+        seeds, minutes = table["seed"].nunique(), round(runs["seconds"].sum() / 60)
         parts = [
             "; ".join(f"profile {p}{' (indicative)' * (p != 'paper')}: {', '.join(of)}" for p, of in shown.items()),
             f"{seeds} seed{'s' * (seeds > 1)}",
-            f"{table['run'].nunique()} runs, {runs['seconds'].sum() / 60:,.0f} minutes in all",
+            f"{table['run'].nunique():,} runs, {minutes:,.0f} minute{'s' * (minutes != 1)} in all",
             f"on {' and '.join(sorted(runs['device'].unique()))}",
             f"recorded {runs['date'].max()}",
             *(f"{d} not yet run" for d in datasets if d not in set(table["dataset"])),

@@ -158,8 +158,6 @@ def _panels(
     places = axes if pairs else axes.flat
     for spare in places[len(datasets) :]:
         spare.set_axis_off()
-    for first in axes[:, 0] if pairs else axes.flat[:1]:
-        first.set_ylabel(ylabel)
     found = []
     for place, dataset in zip(places, datasets, strict=False):
         of = table[table["dataset"] == dataset]
@@ -167,6 +165,8 @@ def _panels(
             found.append((place, of))
         for axis in np.atleast_1d(place) if of.empty else ():
             not_yet(axis, TITLES[dataset])
+    for first in axes[:, 0]:
+        first.set_ylabel(ylabel)
     return figure, found
 
 
@@ -357,7 +357,7 @@ def _clusters(panels: list[tuple[pd.DataFrame, str, str, Sequence[str]]], height
             style = {"s": 9, "color": colour, "marker": marker, "alpha": 0.6, "linewidth": 0}
             axis.scatter(of["x"], of["y"], label=class_names[c], **style)
         axis.set(aspect="equal", adjustable="datalim", title=f"{_title(rows)}\n{what}")
-        axis.set(xlabel="first axis [activation units]", ylabel="second axis")
+        axis.set(xlabel="first axis [activation units]", ylabel="second axis [activation units]")
         axis.legend(markerscale=1.6, title="class")
     return figure
 
@@ -375,6 +375,7 @@ def scatter_table(scatter: pd.DataFrame, caption: str, name: str) -> Table:
 
 
 SELECTION_STYLES = {"highest": "-", "lowest": "--", "random": ":"}
+SELECTIONS = {"highest": "highest entropy", "lowest": "lowest entropy", "random": "random"}
 
 
 def few_examples(
@@ -384,7 +385,7 @@ def few_examples(
 
     From records "few_examples". Colours are teachers, lines are `selections`.
     """
-    measures = {"validation_best": "highest", "validation_last": "final"}
+    measures = {"validation_best": "highest on the way", "validation_last": "final"}
     table = table[table["selection"].isin(selections)]
     figure, panels = _panels(table, datasets, "student's validation accuracy [%]", 3.6, sharey="row")
     for row, of in panels:
@@ -393,13 +394,16 @@ def few_examples(
         for axis, (value, measure) in zip(row, measures.items(), strict=True):
             for (training, teacher, selection), lines in of.groupby(["training", "teacher", "selection"], sort=False):
                 label, colour = _teacher(training, teacher)
+                label += f", {SELECTIONS[selection]}"
                 colour = colour if training == "equal" else RETRAINED[others.index(training)]
-                options = {"marker": "o", "markersize": 3.5, "label": f"{label}, {selection}", "shade": 0.15}
+                options = {"marker": "o", "markersize": 3.5, "label": label, "shade": 0.15}
                 _band(axis, lines, "examples", value, SELECTION_STYLES[selection], colour, 100, **options)
             axis.set(xscale="log", title=f"{_title(of)}\n{measure}", xlabel="examples a class")
             axis.set_xticks(sizes, [f"{n:g}" for n in sizes], fontsize="small")
             axis.minorticks_off()
-        row[1].legend(fontsize="x-small", title="teacher, examples", title_fontsize="x-small", loc="lower right")
+    if panels:
+        marks = panels[0][0][0].get_legend_handles_labels()
+        figure.legend(*marks, loc="outside lower center", ncols=2, fontsize="small", title="teacher, examples")
     return figure
 
 
@@ -413,7 +417,9 @@ def learning_curves(curves: pd.DataFrame, datasets: list[str], examples: tuple[i
                 options = {"label": f"{teacher}, {n}", "linewidth": 1.5, "shade": 0.15}
                 _band(axis, lines, "step", "validation", style, COLOURS[teacher], 100, **options)
         axis.set(title=_title(of), xlabel="optimiser steps")
-        axis.legend(title="teacher, examples a class", fontsize="x-small", title_fontsize="x-small")
+    if panels:
+        marks = panels[0][0].get_legend_handles_labels()
+        figure.legend(*marks, loc="outside lower center", ncols=3, fontsize="small", title="teacher, examples a class")
     return figure
 
 
@@ -488,7 +494,7 @@ def baseline_students(table: pd.DataFrame, datasets: list[str]) -> Figure:
             _band(axis, lines, "temperature", "accuracy", style, colour, 100, label=label, markersize=5)
         ticks = of.loc[of["teacher"] != "none", "temperature"]
         axis.set(title=_title(of), xlabel="temperature T", xticks=sorted(ticks.unique()))
-        axis.legend(title="teacher")
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.27), ncols=2)
     return figure
 
 
@@ -728,6 +734,7 @@ def spectrum_table(response: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFram
     table = missing.groupby(keys, sort=False)[["accuracy_missing", "accuracy"]].mean()
     per_seed = missing.groupby([*keys, "seed"])["accuracy_missing"].mean().groupby(keys)
     table = table.assign(low=per_seed.min(), high=per_seed.max())
+    at_nine = at_nine.merge(missing[[*keys, "seed"]].drop_duplicates())  # the teachers of these students alone
     measured = at_nine.groupby(keys)[["entropy", "column_normalised"]].mean()
     table = table.join(measured).rename(columns={"column_normalised": "variance"}).reset_index()
     smooth = label_smoothing_targets(torch.tensor([0]), 10, ALPHA_LS)[0].numpy()
@@ -858,11 +865,11 @@ def counterfeits(table: pd.DataFrame, datasets: list[str]) -> Figure:
             axis.bar(place, 100 * of["missing_biased"], 0.36, color="none", **hatched)
             axis.bar(place, 100 * of["missing"], 0.36, color=colour)
         axis.set(title=_title(rows), ylim=(0, 105), xticks=range(len(kinds)))
-        axis.set_xticklabels(kinds.values(), fontsize="x-small")
+        axis.set_xticklabels(kinds.values(), fontsize="small")
         axis.grid(False, axis="x")
     handles = [Patch(color=colour, label=f"{teacher} teacher") for teacher, colour in COLOURS.items()]
     handles.append(Patch(facecolor="none", edgecolor="0.3", hatch="////", label="its output bias at its best"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="x-small")
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small")
     return figure
 
 
@@ -873,26 +880,30 @@ def ladder(table: pd.DataFrame, dataset: str) -> Figure:
     """
     topics = ("as in Tables 4-6", "network", "length")
     rows = table[(table["dataset"] == dataset) & (table["temperature"] == 9) & table["topic"].isin(topics)]
-    figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.9), sharey=True)
     if len(rows) < 3:
-        for axis in axes:
-            not_yet(axis, TITLES[dataset])
+        figure, axis = plt.subplots(figsize=(5.0, 3.5))
+        not_yet(axis, TITLES[dataset])
         return figure
+    figure, grid = plt.subplots(2, 2, figsize=(8.5, 7.4), sharey=True)
+    axes = grid.flat[:3]
+    rows = rows.assign(variance=1000 * rows["variance"])
     heads = ((rows["hidden"] > 0, "s", "hidden dense layers"), (rows["hidden"] <= 0, "o", "none hidden"))
     columns = {"parameters": "teacher's parameters", "entropy": "entropy [nats]"}
-    columns |= {"variance": "variance of its\nscaled similarity labels"}
+    columns |= {"variance": "variance of its scaled\nsimilarity labels [1/1000]"}
     for axis, (column, label) in zip(axes, columns.items(), strict=True):
         for (chosen, marker, head), teacher in itertools.product(heads, TEACHERS):
             of = rows[chosen & (rows["teacher"] == teacher)]
-            style = {"marker": marker, "color": COLOURS[teacher], "s": 36, "alpha": 0.85}
+            style = {"marker": marker, "color": COLOURS[teacher], "s": 50, "alpha": 0.85}
             axis.scatter(of[column], 100 * of["missing"], label=f"{teacher}, {head}" if len(of) else None, **style)
         axis.set(xlabel=label, ylim=(-3, 103))
         if column != "entropy":
             axis.set_xscale("log")
             axis.xaxis.set_minor_formatter(NullFormatter())
-    axes[0].set_ylabel("accuracy on the missing class [%]")
-    family = "teacher's family, dense head"
-    axes[0].legend(title=family, fontsize="xx-small", title_fontsize="xx-small", loc="center left")
+    axes[2].set_xticks([0.2, 0.5, 1, 2, 5], ["0.2", "0.5", "1", "2", "5"])
+    for first in grid[:, 0]:
+        first.set_ylabel("accuracy on the missing class [%]")
+    grid[1, 1].set_axis_off()
+    grid[1, 1].legend(*axes[0].get_legend_handles_labels(), title="teacher's family, dense head", loc="center")
     return figure
 
 
@@ -1089,6 +1100,9 @@ def growth(rows: pd.DataFrame) -> Figure:
         of = of.sort_values("members")
         axis.plot(of["members"], of["ours"], "-o", markersize=5, label=f"{TITLES[dataset]}, {machine}")
     axis.set(xscale="log", yscale="log", xlabel="members of the fleet", ylabel="seconds a student's epoch")
+    for scale in (axis.xaxis, axis.yaxis):
+        scale.set_major_formatter("{x:g}")
+        scale.set_minor_formatter("{x:g}" if scale is axis.yaxis else NullFormatter())
     axis.legend(fontsize="x-small")
     return figure
 
