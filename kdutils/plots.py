@@ -7,6 +7,7 @@ A table takes its rows, a caption, and the name by which pages refer to it.
 """
 
 import itertools
+import re
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullFormatter
 
 from kdutils.experiments import EXAMPLE_CLASS
@@ -555,7 +557,10 @@ def sweet_spot_map(cells: pd.DataFrame, title: str = "") -> Figure:
                 axes[0].plot([], [], line, color="#D55E00", label=CONTROLS.get(control, control + " alone"))
         if min(entropy.shape) > 1:
             lines = axis.contour(np.ma.masked_invalid(entropy), 6, colors="white", linewidths=1)
-            axis.clabel(lines, fmt="%.2f", fontsize="x-small")
+            edged = [withStroke(linewidth=2, foreground="0.25")]  # white alone is lost on yellow
+            lines.set_path_effects(edged)
+            for label in axis.clabel(lines, fmt="%.2f", fontsize="x-small"):
+                label.set_path_effects(edged)
         axis.set_xticks(range(len(epochs)), [f"{e}" for e in epochs], fontsize="x-small")
         axis.set_yticks(range(len(sizes)), [f"{b}" for b in sizes])
         axis.set_xlabel("teacher's epochs")
@@ -984,13 +989,16 @@ def related_overview(summary: pd.DataFrame, systems: tuple[str, ...], caption: s
 def planned_table(planned: pd.DataFrame, caption: str, name: str) -> Table:
     """Systems by data sets: multiply-adds of all training, and over those of Eq. 4 (`related.planned`)."""
     planned = planned.assign(whole=(planned["teacher_multiply_adds"] + planned["student_multiply_adds"]) / 1e12)
-    return by_data_set(planned, lambda row: f"{row.whole:.3g} T, {row.cost:.2f}×", caption, name)
+    return by_data_set(
+        planned, lambda row: f"{row.whole:{'.3g' if row.whole < 100 else ',.0f'}} at {row.cost:.2f}×", caption, name
+    )
 
 
 def related_table(summary: pd.DataFrame, name: str) -> Table:
     """One data set's systems: the setting that validation chose, test accuracy, differences and entropy."""
     others = {"none": "labels alone", "student": "its own copy"}
-    source = lambda row: _teacher(row.training, row.teacher)[0] if row.teacher in TEACHERS else row.teacher
+    wide = lambda teacher: re.sub(r"^student width\*(\d+)$", r"student \1 times as wide", teacher)
+    source = lambda row: _teacher(row.training, row.teacher)[0] if row.teacher in TEACHERS else wide(row.teacher)
     columns: dict[str, Any] = {
         "system": _system,
         "learns from": lambda row: others.get(row.teacher) or source(row),
@@ -1019,7 +1027,7 @@ def cost_table(summary: pd.DataFrame, name: str) -> Table:
     columns = {"system": "{system}", "deployed": "{parameters:,.0f}"}
     for side in ("teacher", "student"):
         columns[f"{side}: images"] = f"{{{side}_passes:,.0f}} k"
-        columns[f"{side}: multiply-adds"] = f"{{{side}_multiply_adds:.3g}} T"
+        columns[f"{side}: 10¹² multiply-adds"] = f"{{{side}_multiply_adds:.3g}}"
         columns[f"{side}: seconds"] = f"{{{side}_seconds:,.1f}}"
     columns |= {"of Eq. 4": "{cost:.2f}", "with tuning: images": "{tuning_passes:,.0f} k"}
     caption = (
