@@ -68,11 +68,11 @@ def back_end(member: StudentProtocol, device: torch.device) -> "type[_Stacked] |
 def group_size(member: StudentProtocol, device: torch.device) -> int | None:
     """How many members of this kind are best given to one process at a time; None for as many as there are."""
     kind = back_end(member, device)
-    # On a CPU a step is to be ten or twenty milliseconds long: with more members what it costs beside arithmetic is
+    # On a CPU a step is to be fifty milliseconds long at most: with more members what it costs beside arithmetic is
     # shared by more, with fewer less is lost when a process is killed.
     if kind is _Compiled:
         operations = 6 * member.batch_size * count_multiply_adds(_network(member), member.dataset)
-        return min(8, max(1, int(3e9 / operations)))
+        return min(8, max(1, int(2e10 / operations)))
     return None if kind else 1
 
 
