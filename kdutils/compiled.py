@@ -29,7 +29,7 @@ _FIELDS = (
 
 
 @functools.cache
-def library(real: str, widest: int) -> ctypes.CDLL | None:
+def shared_object(real: str, widest: int) -> ctypes.CDLL | None:
     """`step.cpp` made for this machine, or None where it cannot be."""
     compiler = shutil.which("c++") if ctypes.sizeof(ctypes.c_long) == 8 else None  # `step.cpp` reads indices as long
     with tempfile.TemporaryDirectory() as folder:
@@ -98,7 +98,7 @@ class Network:
         self._layers = (table * len(found))(*(table(*(r[name] for name, _ in fields)) for r in found))
         numbers = (len(found), self.features, self.columns, block, room, ctypes.addressof(self._layers))
         self._network = (ctypes.c_long * len(numbers))(*numbers)
-        self._library = library(real[0], math.gcd(self.columns, *(r["channels"] for r in found)))
+        self._library = shared_object(real[0], math.gcd(self.columns, *(r["channels"] for r in found)))
         if self._library is None:
             raise ValueError("no compiler")
 

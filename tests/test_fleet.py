@@ -34,7 +34,7 @@ BACK_ENDS = [True, False, None]
 def compiled_where_asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     parameters = getattr(request.node, "callspec", None)
     if parameters and parameters.params.get("stacked", True) is None:
-        if compiled.library("float", 8) is None:
+        if compiled.shared_object("float", 8) is None:
             pytest.skip("no C++ compiler here")
         monkeypatch.setattr(fleet, "back_end", lambda *_: fleet._Compiled)
 
@@ -212,16 +212,16 @@ def test_the_back_end_is_chosen_by_device_and_network(monkeypatch):
     plain = [{"role": "student-baseline"}, {"variant": "batchnorm"}, {"precision": "bfloat16"}]
     assert all(fleet.back_end(student("mnist", **changes), CPU) is None for changes in plain)
     assert fleet.group_size(student("mnist", variant="batchnorm"), CPU) == 1
-    if compiled.library("float", 16):
+    if compiled.shared_object("float", 16):
         assert fleet.back_end(student("mnist"), CPU) is fleet._Compiled
         assert fleet.group_size(student("mnist", batch_size=64), CPU) > 1
-    monkeypatch.setattr(compiled, "library", lambda *_: None)
+    monkeypatch.setattr(compiled, "shared_object", lambda *_: None)
     assert fleet.back_end(student("mnist"), CPU) is None, "there may be no compiler"
 
 
 def test_a_compiler_that_fails_is_no_error(monkeypatch):
     monkeypatch.setattr(compiled.shutil, "which", lambda name: "false")
-    assert compiled.library.__wrapped__("float", 8) is None
+    assert compiled.shared_object.__wrapped__("float", 8) is None
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_a_student_of_a_worker_is_that_of_the_plain_loop(real_data, tmp_path, mo
     rest = {"gram": torch.eye(10), "loss": torch.zeros(()), "seconds": torch.zeros(())}
     records.save_tensors(training.snapshot_path(teacher, 1), logits | rest)
     jobs = [(members, {(key(teacher), 1): teacher}, "cpu") for members in running.fleets(chosen, CPU)]
-    assert len(jobs) == (2 if compiled.library("float", 16) else 3)
+    assert len(jobs) == (2 if compiled.shared_object("float", 16) else 3)
     with running.workers(2, CPU) as pool:
         done = {
             m: student
