@@ -84,7 +84,7 @@ class Network:
         self.features = size * size * channels
         self.taped = sum(r["height"] * r["width"] * r["channels"] + r["out_size"] for r in found)
         tiled = [r for r in found[1:] if r["stride"] == 1 and r["height"] % 4 == 0]
-        block = 8 if tiled else 1  # their weights are large: several images are to share them
+        block = 8 if tiled else 1  # their weights are large: several images share them, at most MOST of `step.cpp`
         room = 0
         for r in tiled:
             r["winograd"], taken, given = room, r["in_channels"], r["channels"]

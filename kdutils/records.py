@@ -355,7 +355,7 @@ def cache_root() -> Path:
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write tensors to a temporary sibling of `path` and rename it, so that a kill never leaves half a file; with their checksum."""
+    """Write tensors and their checksum to a temporary sibling of `path`, renamed: a kill never leaves half a file."""
     try:
         # Not the lock under which a teacher is trained: that one is held while this is called.
         with _lock(path.parent, ".writing"), _replacing(path) as temporary:

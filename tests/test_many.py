@@ -1,7 +1,6 @@
 """Runs on other machines: on two dask workers, on plain pools and through submitit, the records are those made here."""
 
 import contextlib
-import dataclasses
 import json
 import multiprocessing
 import os
@@ -18,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, Here
+from conftest import ROOT, TINY, Here
 
 from kdutils import __main__, experiments, many, records
 from kdutils.errors import UserError
@@ -26,13 +25,6 @@ from kdutils.experiments import Study
 from kdutils.protocols import PROFILES
 
 distributed = pytest.importorskip("distributed")
-TINY = dataclasses.replace(
-    PROFILES["smoke"],
-    temperatures={"digits": (3.0, 9.0)},
-    train_size={"digits": 200},
-    teacher_epochs={"digits": 3},
-    student_epochs={"digits": 2},
-)
 SEEDS = 2
 OWN = {"runs": ["seconds", "date", "command"], "history": ["seconds"]}  # columns that differ from one run to the next
 GROUPS = ("missing_class", "teachers", "tutorial")
