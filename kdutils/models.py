@@ -99,6 +99,7 @@ VARIANTS = {
     "table7": "as it is",
     "dense": "with the hidden dense layers and dropout of the data set's large teacher",
     "no-dense": "without hidden dense layers",
+    "linear-dense": "no ReLU after the hidden dense layers",
     "batchnorm": "batch normalisation after every convolution",
     "no-batchnorm": "no batch normalisation",
     "relu": "ReLU after every convolution and no max-pool, for the Keras pair",
@@ -170,7 +171,9 @@ def create_model(
     layers.append(nn.Flatten())
     width = channels * size * size
     for hidden in hidden_widths:
-        layers += [nn.Linear(width, hidden * factor // divisor), nn.ReLU()]
+        layers.append(nn.Linear(width, hidden * factor // divisor))
+        if "linear-dense" not in changes:
+            layers.append(nn.ReLU())
         if dropped:
             layers.append(nn.Dropout(dropout))
         width = hidden * factor // divisor

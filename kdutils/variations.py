@@ -63,6 +63,18 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
         change("dense", teachers=("small",)),
         Variation("dense, no dropout", "network", {"variant": "dense", "dropout": 0.0}, teachers=("small",)),
         change("dense+width/2", teachers=("small",)),
+        # As deep; and without dropout as linear after the convolutions as a network without hidden dense layers.
+        change("linear-dense", teachers=("large",)),
+        Variation(
+            "linear-dense, no dropout", "network", {"variant": "linear-dense", "dropout": 0.0}, teachers=("large",)
+        ),
+        change("dense+linear-dense", teachers=("small",)),
+        Variation(
+            "dense+linear-dense, no dropout",
+            "network",
+            {"variant": "dense+linear-dense", "dropout": 0.0},
+            teachers=("small",),
+        ),
         *(change(f"width/{n}") for n in (2, 4, 8, 16)),
     ]
     if dataset != "digits":  # whose images are too small for it

@@ -339,9 +339,23 @@ def test_a_variant_changes_what_it_names_and_nothing_else():
     assert counts("mnist", "teacher-small", "dense") == (2, 3, 2, 0, 2, 1, 1)
     assert counts("mnist", "teacher-large", "table7") == (3, 3, 2, 0, 5, 0, 0)
     assert counts("mnist", "teacher-large", "no-dense") == (3, 1, 0, 0, 3, 0, 0)
+    assert counts("mnist", "teacher-large", "linear-dense") == (3, 3, 2, 0, 3, 0, 0)
+    assert counts("mnist", "teacher-small", "dense+linear-dense") == (2, 3, 2, 0, 0, 1, 1)
     assert counts("mnist", "student", "large-family+width/8") == (3, 3, 0, 0, 5, 0, 0)
     assert counts("cifar10", "teacher-small", "batchnorm") == (3, 2, 0, 3, 4, 0, 0)
     assert counts("cifar10", "teacher-large", "no-batchnorm") == (8, 3, 2, 0, 10, 0, 0)
+
+
+@pytest.mark.parametrize("variant", ["linear-dense", "table7"])
+def test_a_linear_head_is_affine(variant):
+    """After the convolutions, and without dropout: the answer half-way is the mean of two answers."""
+    model = create_model("mnist", "teacher-large", variant=variant, seed=0).double().eval()
+    flat = next(i for i, layer in enumerate(model.features) if isinstance(layer, nn.Flatten))
+    one, other = torch.rand(2, 4, 4 * 4 * 512, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    answer = lambda x: nn.functional.linear(model.features[flat + 1 :](x), model.classifier.weight)
+    with torch.no_grad():
+        between, mean = answer((one + other) / 2), (answer(one) + answer(other)) / 2
+    assert torch.allclose(between, mean, atol=1e-12) == (variant == "linear-dense")
 
 
 # Refusals
