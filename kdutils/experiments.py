@@ -377,21 +377,31 @@ class Study:
         """
         artefact = check_name("table or figure", artefact, ARTEFACTS)
         datasets = [d for d in self.datasets if d in ARTEFACTS[artefact].datasets]
-        shown = {profile: of.unique() for profile, of in table.groupby("profile", sort=False)["dataset"]}
-        profile = next(iter(shown)) if len(shown) == 1 else self.profile
-        command = f"`python -m kdutils run {artefact} --profile {profile} --datasets {' '.join(datasets)}`"
+        shown = {profile: list(of.unique()) for profile, of in table.groupby("profile", sort=False)["dataset"]}
+        lacking = [d for d in datasets if d not in set(table["dataset"])]
+        wanted = {**shown, self.profile: [*shown.get(self.profile, []), *lacking]}
+        command = ", ".join(
+            f"`python -m kdutils run {artefact} --profile {profile} --datasets {' '.join(of)}`"
+            for profile, of in wanted.items()
+            if of
+        )
         if table.empty:
             return f"*Not yet run at profile {self.profile} for {', '.join(datasets)}.* To run it: {command}"
         runs = self.runs_made()
         runs = runs[runs["run"].isin(table["run"])]
-        seeds, minutes = table["seed"].nunique(), round(runs["seconds"].sum() / 60)
+        minutes = round(runs["seconds"].sum() / 60)
+        seeded = {d: _seeds(of) for d, of in table.groupby("dataset")}
+        same = len({*seeded.values()}) == 1
+        name = lambda d: d if same else f"{d} ({seeded[d]})"
         parts = [
-            "; ".join(f"profile {p}{' (indicative)' * (p != 'paper')}: {', '.join(of)}" for p, of in shown.items()),
-            f"{seeds} seed{'s' * (seeds > 1)}",
+            "; ".join(
+                f"profile {p}{' (indicative)' * (p != 'paper')}: {', '.join(map(name, of))}" for p, of in shown.items()
+            ),
+            *[next(iter(seeded.values()))] * same,
             f"{table['run'].nunique():,} runs, {minutes:,.0f} minute{'s' * (minutes != 1)} in all",
             f"on {' and '.join(sorted(runs['device'].unique()))}",
             f"recorded {runs['date'].max()}",
-            *(f"{d} not yet run" for d in datasets if d not in set(table["dataset"])),
+            *(f"{d} not yet run" for d in lacking),
         ]
         reduced = [f"{d}: {less}" for p, of in shown.items() for d in of if (less := PROFILES[p].reductions(d))]
         return f"*{' · '.join(parts)}* · {command}" + (f"\n\nReduced: {'; '.join(reduced)}." if reduced else "")
@@ -964,6 +974,13 @@ def passes(protocol: TeacherProtocol | StudentProtocol, epochs: int) -> int:
 @functools.cache
 def _multiply_adds(dataset: str, role: str, variant: str) -> int:
     return count_multiply_adds(create_model(dataset, role, variant=variant), dataset)
+
+
+def _seeds(table: pd.DataFrame) -> str:
+    """How many seeds a table has: of every teacher as many, or from the fewest to the most."""
+    counts = table.groupby([c for c in ("training", "teacher") if c in table])["seed"].nunique()
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low} to {high} seeds" if low < high else f"{high} seed{'s' * (high > 1)}"
 
 
 def what_it_took(runs: pd.DataFrame) -> pd.DataFrame:

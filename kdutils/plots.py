@@ -720,7 +720,7 @@ def variance_table(recorded: pd.DataFrame, published_ratios: pd.DataFrame, capti
 
 
 SPECTRUM = {
-    ("label smoothing", "uniform"): ("label smoothing", "X", "0.4"),
+    ("label smoothing", "uniform"): ("label smoothing (T = 1)", "X", "0.4"),
     ("capacity", "baseline"): ("single layer", "v", "#E69F00"),
     ("capacity", "student"): ("student's network", "^", "#009E73"),
     ("equal", "small"): ("small teacher", "o", COLOURS["small"]),
@@ -756,7 +756,7 @@ def spectrum(table: pd.DataFrame, datasets: list[str]) -> Figure:
     figure, panels = _panels(table, datasets, "students' accuracy on\na class never seen [%]", 3.5, sharey="row")
     names = {
         "entropy": "mean entropy at T = 9 [nats]",
-        "variance": "column-wise variance of\nsimilarity labels [1/1000]",
+        "variance": "column-wise variance of scaled\nsimilarity labels [1/1000]",
     }
     for row, of in panels:
         for axis, (value, name) in zip(row, names.items(), strict=True):
@@ -925,7 +925,7 @@ def variations_table(rows: pd.DataFrame, caption: str, name: str, network: bool 
     columns |= {"entropy": "{entropy:.2f}", "variance × 1000": "{variance:.2f}"}
     if network:
         columns |= {"its accuracy": "{teacher_accuracy:.1f}", "parameters": "{parameters:,}"}
-    return formatted(rows, columns, caption, name)
+    return formatted(rows, columns | {"seeds": "{seeds:.0f}"}, caption, name)
 
 
 def contrast(rows: pd.DataFrame, what: str, caption: str, name: str) -> Table:

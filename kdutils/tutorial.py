@@ -23,7 +23,7 @@ from kdutils.losses import distillation_loss
 from kdutils.models import INPUT_SHAPES, NUM_CLASSES, count_multiply_adds, count_parameters
 from kdutils.protocols import FULL_SIZE, VALIDATION_SIZE, Profile, TutorialProtocol, key, seed_for
 from kdutils.running import progress, workers
-from kdutils.training import epoch_batches, stratified
+from kdutils.training import epoch_batches, graphed, stratified
 
 if TYPE_CHECKING:  # which imports this module
     from kdutils.experiments import Study, TeacherRun
@@ -74,22 +74,32 @@ def train(
     """
     model = create_network(protocol.dataset, protocol.network, seed_for("tutorial", protocol.seed, protocol.network))
     model = model.to(device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(model.parameters(), lr=protocol.learning_rate, fused=True)
+    cuda = device.type == "cuda"
+    optimizer = torch.optim.Adam(model.parameters(), lr=protocol.learning_rate, fused=True, capturable=cuda)
+    total, begun = (torch.zeros((), device=device) for _ in range(2))
+
+    def step(batch: Tensor) -> None:
+        begun.add_(total.isfinite())  # counts up to the step after which the loss no longer is
+        logits = model(images[batch].contiguous(memory_format=torch.channels_last))
+        if teacher is None:
+            loss = F.cross_entropy(logits, labels[batch])
+        else:
+            options = {"temperature": protocol.temperature, "alpha": protocol.alpha, "scale_by_t2": True}
+            loss = distillation_loss(logits, teacher[batch], labels[batch], **options)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        total.add_(loss.detach())
+
+    replay = graphed(step) if cuda else step
     model.train()
     for epoch in range(1, protocol.epochs + 1):
+        begun.zero_()
         order = torch.cat(list(epoch_batches(len(labels), protocol.batch_size, protocol.seed, epoch))).to(device)
-        for step, batch in enumerate(order.split(protocol.batch_size), 1):
-            logits = model(images[batch].contiguous(memory_format=torch.channels_last))
-            if teacher is None:
-                loss = F.cross_entropy(logits, labels[batch])
-            else:
-                options = {"temperature": protocol.temperature, "alpha": protocol.alpha, "scale_by_t2": True}
-                loss = distillation_loss(logits, teacher[batch], labels[batch], **options)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            if not bool(loss.isfinite()):
-                raise Diverged(f"loss is {loss.item()}", epoch, step)
+        for batch in order.split(protocol.batch_size):
+            (replay if len(batch) == protocol.batch_size else step)(batch)
+        if not bool(total.isfinite()):
+            raise Diverged(f"loss is {float(total)}", epoch, int(begun))
     return model.eval()
 
 

@@ -116,7 +116,7 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         `missing`, `missing_biased`: accuracy on the class never seen, as it is and with that class's output bias at its
         best, means over classes and seeds; `low`, `high`: the range of `missing` over seeds; `whole`: accuracy of the
-        student that lacks no class; of the teacher, on the test set at that temperature: `teacher_accuracy`, `entropy`,
+        student that lacks no class; of the same seeds' teachers, on the test set at that temperature: `teacher_accuracy`, `entropy`,
         `confidence`, and `variance`, the column-wise variance of its scaled similarity labels; its `parameters` and
         `hidden` dense layers. `topic`.
     """
@@ -128,22 +128,90 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
     )
     found["missing_biased"] = unseen.groupby(keys)["accuracy_missing_biased"].mean()
     found["whole"] = students[students["missing_class"].isna()].groupby(keys)["accuracy"].mean()
-    at_test = response[response["split"] == "test"]
     measures = {"accuracy": "teacher_accuracy", "column_normalised": "variance"}
-    measured = at_test.groupby(keys)[["entropy", "confidence", *measures]].mean().rename(columns=measures)
-    responses = measured.to_dict("index")
+    values = ["entropy", "confidence", *measures]
+    measured = response[response["split"] == "test"].groupby([*keys, "seed"])[values].mean().rename(columns=measures)
+    seeds = unseen.groupby(keys)["seed"].unique()
     rows = []
     for where, row in found.iterrows():
         profile, dataset, training, teacher, temperature = where
         # Where students alone are changed, the teacher is the equally trained one.
-        equal = responses.get((profile, dataset, "equal", teacher, temperature), {})
+        names = [(profile, dataset, how, teacher, temperature) for how in (training, "equal")]
+        own = next((w for w in names if w in measured.index.droplevel("seed")), None)
+        of = measured.loc[own].reindex(seeds[where]).mean().to_dict() if own else {}
         known = _known(dataset).get(training)
         about = {"topic": known.topic if known else "", "order": [*_known(dataset)].index(training) if known else -1}
         about |= dict(zip(("parameters", "hidden"), _size_of(dataset, teacher, known), strict=True))
-        rows.append(dict(zip(keys, where, strict=True)) | row.to_dict() | responses.get(where, equal) | about)
+        rows.append(dict(zip(keys, where, strict=True)) | row.to_dict() | of | about)
     columns = [*keys, *found, "entropy", "confidence", *measures.values(), "topic", "order", "parameters", "hidden"]
     found = pd.DataFrame(rows, columns=columns)
     return found.sort_values(["dataset", "order", "teacher"], ascending=[True, True, False], ignore_index=True)
+
+
+#: What `findings` says of students that lack a class, and whose numbers: each a text, and a training, teacher and column.
+_SAID = (
+    (
+        "**Permuted similarity labels, of the same entropy**: from the small teacher's response {} % of a class never seen, with its "
+        "similarity labels permuted {} %",
+        ("equal", "small", "missing"),
+        ("permuted", "small", "missing"),
+    ),
+    (
+        "**Size and head**: from the large teacher {} %, at an eighth of its width {} %; without dropout {} %; without hidden dense "
+        "layers, and so without dropout, {} %. From the small teacher {} %, at an eighth of its width {} %; with hidden dense layers "
+        "and dropout {} %",
+        *(("equal", "large", "missing"), ("width/8", "large", "missing"), ("no dropout", "large", "missing")),
+        *(("no-dense", "large", "missing"), ("equal", "small", "missing"), ("width/8", "small", "missing")),
+        ("dense", "small", "missing"),
+    ),
+    (
+        "**Suppression**: students of the large teacher name {} % of the class, with that output bias at its best {} %; so moved, "
+        "students that were told nothing of it {} %",
+        ("equal", "large", "missing"),
+        ("equal", "large", "missing_biased"),
+        ("even", "large", "missing_biased"),
+    ),
+)
+
+
+def findings(found: pd.DataFrame, students: pd.DataFrame) -> list[str]:
+    """What the page on causes answers, in lines of Markdown, one for each question that the records can answer.
+
+    Parameters
+    ----------
+    found : DataFrame
+        Of `summarise`, at one temperature; `dataset` as it is to be named.
+    students : DataFrame
+        Records "variations", named alike. Gains over hard labels are of students that lack no class, paired by seed.
+    """
+    lines = []
+    groups = found.groupby(["dataset", "profile"], sort=False) if len(found) else ()
+    for text, *wanted in _SAID:
+        said = []
+        for (dataset, _), rows in groups:
+            at = rows.set_index(["training", "teacher"])
+            if all((training, teacher) in at.index for training, teacher, _ in wanted):
+                numbers = [f"{100 * at.loc[(training, teacher), column]:.1f}" for training, teacher, column in wanted]
+                fewest = min(int(at.loc[(training, teacher), "seeds"]) for training, teacher, _ in wanted)
+                said.append(f"{dataset}, {fewest} seed{'s' * (fewest > 1)}: {text.split('**: ')[1].format(*numbers)}")
+        if said:
+            lines.append(f"{text.split('**: ')[0]}.** {'. '.join(said)}.")
+    whole = students[students["missing_class"].isna()]
+    keys = ["dataset", "profile", "seed"]
+    hard = whole.loc[whole["training"] == "none", [*keys, "accuracy"]]
+    both = whole[whole["temperature"] == TABLE_TEMPERATURE].merge(hard, on=keys, suffixes=("", "_hard"))
+    both["gain"] = 100 * (both["accuracy"] - both["accuracy_hard"])
+    gains = [
+        f"{dataset} {of.min():+.2f} to {of.max():+.2f} points"
+        for dataset, rows in both.groupby("dataset", sort=False)
+        if len(of := rows.groupby(["training", "teacher"])["gain"].mean())
+    ]
+    if gains:
+        lines.append(
+            "**Regularisation.** What students that lack no class gain over hard labels alone, from the least to the best of all "
+            f"responses, own and counterfeit, at α = 0.99, T = 9 and without T²: {'; '.join(gains)}."
+        )
+    return lines
 
 
 def beside_equal(found: pd.DataFrame, *topics: str) -> pd.DataFrame:

@@ -112,6 +112,8 @@ def test_one_example_many_classes(page) -> None:
     assert (table.loc["small"].mean(axis=1) > table.loc["large"].mean(axis=1) + 1).all(), "for every selection"
     assert (table["100"] > table["5"] + 3).all(), "more examples, more accuracy"
     assert {"highest", "lowest", "random"} == set(found["examples-ratio"]["selection"])
+    speed = found["speed-to-own-best"].drop(columns="data").astype(float)
+    assert ((0 < speed) & (speed < 100)).all(axis=None), "nobody is at his best from the start, or only at the end"
 
 
 def test_penultimate_layer(page) -> None:
@@ -144,6 +146,13 @@ def test_verdict(page) -> None:
     assert verdicts.loc[~decided, "claim"].str.startswith("The capacity gap is not the root cause").all()
     assert decided.sum() == len(CLAIMS) - 1
     assert found["verdicts-counted"]["digits (8x8)"].sum() == len(CLAIMS)
+
+
+def test_what_decides_it(page) -> None:
+    found = page("10_what_decides_it")
+    conveyed = found["counterfeits"].set_index(["teacher", "variation"])["missing class"].str.strip("*").astype(float)
+    assert conveyed["small", "own"] > conveyed["small", "permuted"] + 20
+    assert (found["made-twice"]["largest"] == 0).all(), "the cache has each student once"
 
 
 def test_your_own_pair(page) -> None:

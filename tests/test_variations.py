@@ -5,6 +5,7 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import Here
@@ -19,7 +20,7 @@ from kdutils.records import IDENTITY, VALUES, load_tensors
 from kdutils.response import COUNTERFEITS, best_bias, counterfeit
 from kdutils.running import student_path
 from kdutils.training import load_response
-from kdutils.variations import Variation, variations
+from kdutils.variations import Variation, findings, summarise, variations
 
 DATASETS = tuple(FULL_SIZE)
 EACH = [(dataset, v) for dataset in DATASETS for v in Study("paper", [dataset]).varied(dataset)]
@@ -310,3 +311,36 @@ def test_responses_of_varied_teachers_are_recorded_and_counterfeits_as_they_are(
 
 def test_of_nothing_recorded_there_is_nothing_to_summarise(tmp_path):
     assert Study("smoke", ["digits"], results=tmp_path).variations().empty
+
+
+def test_a_summary_is_of_the_same_seeds_teachers():
+    """Another comparison may have recorded more seeds of a response than there are students of."""
+    keys = {"profile": "paper", "dataset": "mnist", "teacher": "small", "temperature": 9.0}
+    student = keys | {"missing_class": 4, "accuracy": 0.9, "accuracy_missing": 0.5, "accuracy_missing_biased": 0.6}
+    students = pd.DataFrame(
+        student | {"training": how, "seed": 0} for how in ("equal", "permuted", "students, 1 epochs")
+    )
+    response = keys | {"split": "test", "accuracy": 0.98, "confidence": 0.5, "column_normalised": 0.01}
+    entropy = {("equal", 0): 1.0, ("equal", 1): 3.0, ("permuted", 0): 1.0}
+    responses = pd.DataFrame(response | {"training": how, "seed": s, "entropy": h} for (how, s), h in entropy.items())
+    found = summarise(students, responses).set_index("training")
+    assert found["entropy"].to_dict() == {"equal": 1.0, "permuted": 1.0, "students, 1 epochs": 1.0}
+
+
+def test_the_answer_is_read_from_the_records():
+    cell = {"dataset": "MNIST", "profile": "paper", "seeds": 1, "missing_biased": 0.75}
+    shares = {("equal", "small"): 0.957, ("permuted", "small"): 0.004, ("equal", "large"): 0.09, ("even", "large"): 0.0}
+    found = pd.DataFrame(cell | {"training": h, "teacher": t, "missing": share} for (h, t), share in shares.items())
+    whole = {"dataset": "MNIST", "profile": "paper", "missing_class": np.nan}
+    students = pd.DataFrame(
+        whole | {"training": how, "teacher": teacher, "seed": seed, "temperature": at, "accuracy": accuracy}
+        for how, teacher, seed, at, accuracy in (
+            *(("none", "none", 0, 1.0, 0.95), ("equal", "small", 0, 9.0, 0.96), ("even", "large", 0, 9.0, 0.92)),
+            ("equal", "small", 1, 9.0, 0.10),  # a seed without its control
+        )
+    )
+    permuted, suppressed, gains = findings(found, students)
+    assert "MNIST, 1 seed: from the small teacher's response 95.7 %" in permuted and "permuted 0.4 %" in permuted
+    assert "name 9.0 % of the class" in suppressed and "at its best 75.0 %" in suppressed
+    assert "MNIST -3.00 to +1.00 points" in gains
+    assert findings(found.iloc[:0], students.iloc[:0]) == []

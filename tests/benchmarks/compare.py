@@ -267,7 +267,7 @@ class Bench:
         for dataset in dict.fromkeys((self.datasets[0], self.datasets[-1])):
             member = self.material(dataset)[0][0]
             members = 6 if self.quick else 60 if self.cuda else group_size(member, self.device) or 1
-            steps = 5 if self.quick else 20 if self.cuda or dataset == "cifar10" else 60
+            steps = 5 if self.quick else 100 if self.cuda else 20 if dataset == "cifar10" else 60
             # Kernels that a graph replays are not told apart, and what is not PyTorch's must say that it runs.
             with (
                 using_threads(1),
