@@ -841,7 +841,7 @@ def verdict_matrix(verdicts: pd.DataFrame) -> Table:
 
 def _estimate(verdict: Any) -> str:
     """A verdict's estimate with its unit, and its interval where there is one; differences have a sign."""
-    form = "{:.2f}" if verdict.unit == "times" else "{:+.2f}"
+    form = "{:.2f}" if verdict.unit.startswith("times") else "{:+.2f}"
     return ranged(verdict.estimate, verdict.low, verdict.high, form, f" {verdict.unit}")
 
 

@@ -203,8 +203,8 @@ def findings(found: pd.DataFrame, students: pd.DataFrame) -> list[str]:
     both["gain"] = 100 * (both["accuracy"] - both["accuracy_hard"])
     gains = [
         f"{dataset} {of.min():+.2f} to {of.max():+.2f} points"
-        for dataset, rows in both.groupby("dataset", sort=False)
-        if len(of := rows.groupby(["training", "teacher"])["gain"].mean())
+        for dataset in dict.fromkeys(found["dataset"])
+        if len(of := both[both["dataset"] == dataset].groupby(["training", "teacher"])["gain"].mean())
     ]
     if gains:
         lines.append(

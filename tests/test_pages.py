@@ -113,7 +113,7 @@ def test_one_example_many_classes(page) -> None:
     assert (table["100"] > table["5"] + 3).all(), "more examples, more accuracy"
     assert {"highest", "lowest", "random"} == set(found["examples-ratio"]["selection"])
     speed = found["speed-to-own-best"].drop(columns="data").astype(float)
-    assert ((0 < speed) & (speed < 100)).all(axis=None), "nobody is at his best from the start, or only at the end"
+    assert (speed.gt(0) & speed.lt(100)).all(axis=None), "nobody is at his best from the start, or only at the end"
 
 
 def test_penultimate_layer(page) -> None:
