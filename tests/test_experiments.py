@@ -156,6 +156,21 @@ def test_the_full_scale_is_shown_where_it_is_recorded_and_else_the_reduced_one(t
     assert "profile paper: mnist" in line and "profile cpu (indicative): fashion_mnist" in line
     assert "Reduced: fashion_mnist: 5,000 training images, 2,000 of validation and of test" in line
     assert "mnist:" not in line.split("Reduced: fashion_mnist:")[1], "nothing is reduced at full scale"
+    assert " · 1 seed · " in line
+    for profile, dataset in (("paper", "mnist"), ("cpu", "fashion_mnist")):
+        assert f"`python -m kdutils run fig4 --profile {profile} --datasets {dataset}`" in line
+
+
+def test_seeds_are_said_of_each_data_set_and_of_uneven_teachers(tmp_path):
+    rows = [
+        {"profile": "paper", "dataset": d, "training": "equal", "teacher": t, "seed": s, "run": f"{d}{t}{s}"}
+        for d, t, seeds in (("mnist", "small", 3), ("mnist", "large", 1), ("fashion_mnist", "small", 1))
+        for s in range(seeds)
+    ]
+    study = Study("paper", ["mnist", "fashion_mnist", "cifar10"], results=tmp_path)
+    line = study.provenance("fig4", pd.DataFrame(rows))
+    assert "profile paper: mnist (1 to 3 seeds), fashion_mnist (1 seed) · 5 runs" in line
+    assert "cifar10 not yet run" in line and "--profile paper --datasets mnist fashion_mnist cifar10`" in line
 
 
 # What is run, and what is not
