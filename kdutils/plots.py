@@ -811,16 +811,16 @@ def networks_table(networks: pd.DataFrame, caption: str, name: str) -> Table:
 
 
 def verdict_table(verdicts: pd.DataFrame, caption: str, name: str) -> Table:
-    """Claims and verdicts (`Study.verdicts`), with estimate, 95 % interval and number of seeds."""
+    """Claims and verdicts (`Study.verdicts`), with estimate, 95 % interval and number of seeds; each claim is said once."""
     rows = []
     for statement, of in verdicts.groupby("statement", sort=False):
-        claim = f"{statement} ({of['section'].iloc[0]})"
+        claim = itertools.chain([f"{statement} ({of['section'].iloc[0]})"], itertools.repeat(""))
         done = of["verdict"] != NOT_YET
         for v in of[done].itertuples():
             verdict = f"**{v.verdict}**" + _reservation(v)
-            rows.append([claim, TITLES[v.dataset], verdict, f"{_estimate(v)} ({v.what})", v.seeds, v.detail])
+            rows.append([next(claim), TITLES[v.dataset], verdict, f"{_estimate(v)} ({v.what})", v.seeds, v.detail])
         if not done.all():
-            rows.append([claim, ", ".join(of.loc[~done, "dataset"].map(TITLES)), NOT_YET, "", "", ""])
+            rows.append([next(claim), ", ".join(of.loc[~done, "dataset"].map(TITLES)), NOT_YET, "", "", ""])
     return Table(pd.DataFrame(rows, columns=["claim", "data", "verdict", "estimate", "seeds", "detail"]), caption, name)
 
 
