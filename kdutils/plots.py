@@ -824,6 +824,13 @@ def verdict_table(verdicts: pd.DataFrame, caption: str, name: str) -> Table:
     return Table(pd.DataFrame(rows, columns=["claim", "data", "verdict", "estimate", "seeds", "detail"]), caption, name)
 
 
+def bounded(ratios: pd.DataFrame) -> pd.Series:
+    """The ratios of `claims.examples_ratio` as cells of a table, bounds marked as such."""
+    return ratios["bound"].map({"": "", "at least": "≥\u00a0", "at most": "≤\u00a0"}) + ratios["ratio"].map(
+        "{:.1f}".format
+    )
+
+
 def verdict_matrix(verdicts: pd.DataFrame) -> Table:
     """Claims by data sets: each verdict with its estimate and interval; one row a claim."""
     rows = []

@@ -148,25 +148,26 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values(["dataset", "order", "teacher"], ascending=[True, True, False], ignore_index=True)
 
 
-#: What `findings` says of students that lack a class, and whose numbers: each a text, and a training, teacher and column.
+#: What `findings` says of students that lack a class, and whose numbers: a title, a text, and trainings, teachers, columns.
 _SAID = (
     (
-        "**Permuted similarity labels, of the same entropy**: from the small teacher's response {} % of a class never seen, with its "
-        "similarity labels permuted {} %",
+        "Permuted similarity labels, of the same entropy",
+        "from the small teacher's response {} % of a class never seen, with its similarity labels permuted {} %",
         ("equal", "small", "missing"),
         ("permuted", "small", "missing"),
     ),
     (
-        "**Size and head**: from the large teacher {} %, at an eighth of its width {} %; without dropout {} %; without hidden dense "
-        "layers, and so without dropout, {} %. From the small teacher {} %, at an eighth of its width {} %; with hidden dense layers "
-        "and dropout {} %",
+        "Size and head",
+        "from the large teacher {} %, at an eighth of its width {} %; without dropout {} %; without hidden dense layers, and so "
+        "without dropout, {} %. From the small teacher {} %, at an eighth of its width {} %; with hidden dense layers and dropout {} %",
         *(("equal", "large", "missing"), ("width/8", "large", "missing"), ("no dropout", "large", "missing")),
         *(("no-dense", "large", "missing"), ("equal", "small", "missing"), ("width/8", "small", "missing")),
         ("dense", "small", "missing"),
     ),
     (
-        "**Suppression**: students of the large teacher name {} % of the class, with that output bias at its best {} %; so moved, "
-        "students that were told nothing of it {} %",
+        "Suppression",
+        "students of the large teacher name {} % of the class, with that output bias at its best {} %; so moved, students that were "
+        "told nothing of it {} %",
         ("equal", "large", "missing"),
         ("equal", "large", "missing_biased"),
         ("even", "large", "missing_biased"),
@@ -186,16 +187,16 @@ def findings(found: pd.DataFrame, students: pd.DataFrame) -> list[str]:
     """
     lines = []
     groups = found.groupby(["dataset", "profile"], sort=False) if len(found) else ()
-    for text, *wanted in _SAID:
+    for title, text, *wanted in _SAID:
         said = []
         for (dataset, _), rows in groups:
             at = rows.set_index(["training", "teacher"])
             if all((training, teacher) in at.index for training, teacher, _ in wanted):
                 numbers = [f"{100 * at.loc[(training, teacher), column]:.1f}" for training, teacher, column in wanted]
                 fewest = min(int(at.loc[(training, teacher), "seeds"]) for training, teacher, _ in wanted)
-                said.append(f"{dataset}, {fewest} seed{'s' * (fewest > 1)}: {text.split('**: ')[1].format(*numbers)}")
+                said.append(f"{dataset}, {fewest} seed{'s' * (fewest > 1)}: {text.format(*numbers)}")
         if said:
-            lines.append(f"{text.split('**: ')[0]}.** {'. '.join(said)}.")
+            lines.append(f"**{title}.** {'. '.join(said)}.")
     whole = students[students["missing_class"].isna()]
     keys = ["dataset", "profile", "seed"]
     hard = whole.loc[whole["training"] == "none", [*keys, "accuracy"]]
