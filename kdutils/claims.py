@@ -1,7 +1,7 @@
 """Each of the paper's claims as a test with a threshold, and the verdict it gives.
 
-Tests were fixed before their runs. Four came when one seed of MNIST and reduced runs had been recorded (temperature-fall,
-faster, varies-less, not-linear); no threshold was changed since.
+All but four were fixed before any of their runs; those came when one seed of MNIST and reduced runs had been recorded
+(temperature-fall, faster, varies-less, not-linear). No threshold was changed since.
 
 A claim about capacity is decided on equally trained teachers only. With three seeds or more its intervals are paired t
 intervals over seeds; with fewer there is no interval, the verdict rests on the estimate and says so.
