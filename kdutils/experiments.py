@@ -788,7 +788,7 @@ class Study:
         records.add("response", rows, self.results)
 
     def _record_run(self, run: TeacherRun, hardware: str | torch.device) -> None:
-        """Say in runs.csv what made a teacher: of several runs of one protocol, the longest."""
+        """Say in the table "runs" what made a teacher: of several runs of one protocol, the longest."""
         known = self.runs_made()
         if not (known.loc[known["run"] == run.key, "epochs"] > run.epochs).any():
             kept = filter(None, (load_response(run.protocol, epoch) for epoch in range(1, run.epochs + 1)))

@@ -1,7 +1,7 @@
 """The evidence: tidy tables under `book/results`, and the rebuildable cache of weights and logits outside it.
 
-A table is `<name>.csv`: one row per measurement, sorted, small enough to read in a diff. `runs.csv` says for each run
-what made it. Everything is written to a temporary sibling and renamed, and one lock per folder lets several processes
+A table is `<name>.csv`, or one `<name>-<dataset>.csv` for each data set (`SPLIT`): one row per measurement, sorted, small
+enough to read in a diff. The table "runs" says for each run what made it. Everything is written to a temporary sibling and renamed, and one lock per folder lets several processes
 write at once. A sibling has one name for good: what a killed process left of it is overwritten by the one that goes on.
 
 Each line of a table ends with a checksum of itself, so that an edit by hand shows where it is, a table and its checks
@@ -102,6 +102,8 @@ VALUES = {
         *("operations", "rate", "share", "gib", "bar", "note", "torch", "commit", "date"),
     ],
 }
+#: The longest tables, of which each data set has a file of its own.
+SPLIT = ("projection", "runs")
 #: What `make bench` is to reach, by kind of machine, data set and comparison: how many times faster, which share of the
 #: machine's matrix rate ("teacher"), how much of a lone member's speed ("growth"), or how many GiB at the most ("memory").
 BARS = {
@@ -152,17 +154,33 @@ def load(name: str, results: str | Path = "") -> pd.DataFrame:
         If the name is unknown, or the file is not what this module writes.
     """
     check_name("table of records", name, IDENTITY)
-    path = results_folder(results) / f"{name}.csv"
-    if not path.exists():
-        return pd.DataFrame(columns=IDENTITY[name] + VALUES[name])
-    table, text = _parse(name, path, [CHECK], dtype={"run": str, "pixels": str, "commit": str})
-    for n, line in enumerate(text.splitlines()[1:], 2):
-        what, _, check = line.rpartition(",")
-        if check != _checksum(what):
-            raise UserError(
-                f"{path}: line {n} was edited; restore it, or delete it to have it run again, "
-                "or keep it: python -m kdutils seal"
-            )
+    tables = []
+    for path in _files(name, results_folder(results)):
+        table, text = _parse(name, path, [CHECK], dtype={"run": str, "pixels": str, "commit": str})
+        for n, line in enumerate(text.splitlines()[1:], 2):
+            what, _, check = line.rpartition(",")
+            if check != _checksum(what):
+                raise UserError(
+                    f"{path}: line {n} was edited; restore it, or delete it to have it run again, "
+                    "or keep it: python -m kdutils seal"
+                )
+        tables.append(table)
+    return _joined(name, tables)
+
+
+def _files(name: str, folder: Path) -> list[Path]:
+    """The files of a table that are there."""
+    return sorted(folder.glob(f"{name}-*.csv" if name in SPLIT else f"{name}.csv"))
+
+
+def _joined(name: str, tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """The table of which these are the files."""
+    if len(tables) < 2:
+        return tables[0] if tables else pd.DataFrame(columns=IDENTITY[name] + VALUES[name])
+    table = pd.concat(tables).sort_values(IDENTITY[name], kind="stable", ignore_index=True)
+    twice = table.duplicated(IDENTITY[name])
+    if twice.any():
+        raise UserError(f"{name}: run {table['run'][twice.argmax()]} stands in two files; delete it from one of them")
     return table
 
 
@@ -199,10 +217,11 @@ def seal(results: str | Path = "") -> None:
     folder = results_folder(results)
 
     def as_text(name: str) -> pd.DataFrame:  # an edit then changes its own line alone
-        return _parse(name, folder / f"{name}.csv", dtype=str, keep_default_na=False)[0]
+        files = _files(name, folder)
+        return _joined(name, [_parse(name, path, dtype=str, keep_default_na=False)[0] for path in files])
 
     for name in IDENTITY:
-        if (folder / f"{name}.csv").exists():
+        if _files(name, folder):
             _change(name, folder, functools.partial(as_text, name))
 
 
@@ -230,10 +249,19 @@ def add(name: str, rows: list[dict], results: str | Path = "") -> None:
 def _change(name: str, folder: Path, make: Callable[[], pd.DataFrame]) -> None:
     """Put what `make` returns, called under the lock, in a table's place."""
     with _writing(folder):
-        header, *lines = make().to_csv(index=False, float_format="%.7g", lineterminator="\n").splitlines()
-        with _replacing(folder / f"{name}.csv") as temporary:
-            checked = [f"{header},{CHECK}", *(f"{line},{_checksum(line)}" for line in lines)]
-            temporary.write_text("\n".join(checked) + "\n", encoding="utf-8")
+        table = make()
+        parts = {name: table}
+        if name in SPLIT:
+            named = "dataset" in table
+            of = table["dataset"] if named else table["protocol"].str.extract('"dataset":"([^"]+)"', expand=False)
+            parts = {f"{name}-{dataset}": part for dataset, part in table.groupby(of.fillna("unknown"))}
+        for part, rows in parts.items():
+            path = folder / f"{part}.csv"
+            header, *lines = rows.to_csv(index=False, float_format="%.7g", lineterminator="\n").splitlines()
+            text = "\n".join([f"{header},{CHECK}", *(f"{line},{_checksum(line)}" for line in lines)]) + "\n"
+            if not (path.exists() and path.read_text(encoding="utf-8") == text):
+                with _replacing(path) as temporary:
+                    temporary.write_text(text, encoding="utf-8")
 
 
 def check_writable(results: str | Path = "") -> None:
@@ -272,7 +300,7 @@ def _replacing(path: Path) -> Iterator[Path]:
 def add_runs(
     made: Sequence[tuple["DataclassInstance", int, float]], device: torch.device | str, results: str | Path = ""
 ) -> None:
-    """Say in runs.csv what made each run: its protocol, its epochs and the seconds that they took.
+    """Say in the table "runs" what made each run: its protocol, its epochs and the seconds that they took.
 
     `device` is one of this machine, or the name of another machine's. What had failed and now did not is no failure any
     more. It is forgotten first: a kill between the two then leaves a run to be done, which the cache has.
@@ -304,7 +332,7 @@ def forget(runs: dict[str, float], results: str | Path = "") -> None:
 
 
 def _made(protocol: "DataclassInstance", device: torch.device | str) -> dict:
-    """What runs.csv and failures.csv say of any run."""
+    """What the tables "runs" and "failures" say of any run."""
     return {
         "kind": type(protocol).__name__.removesuffix("Protocol").lower(),
         "run": key(protocol),

@@ -279,7 +279,7 @@ def test_runs_say_what_made_them(smoke_study):
     wanted = {key(r.protocol) for r in [*smoke_study.runs("teachers"), *smoke_study.runs("missing_class")]}
     assert set(runs["run"]) == wanted
     assert runs["torch"].eq(torch.__version__).all() and runs["device"].str.contains("CPU").all()
-    text = (Path(smoke_study.results) / "runs.csv").read_text()
+    text = (Path(smoke_study.results) / "runs-digits.csv").read_text()
     assert str(Path.home()) + "/" not in text and str(ROOT) not in text and "/tmp" not in text
 
 

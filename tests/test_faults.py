@@ -181,8 +181,8 @@ def test_a_full_disk_is_one_line_and_costs_no_record(smoke_study, tmp_path):
     assert len(said) == 1 and said[0].startswith(f"error: {folder}: cannot write records: ")
     assert ("No space left on device" if NAMESPACE else "File too large") in said[0]
     assert list(copy.glob("*.csv")) and not list(copy.glob(".*.tmp"))
-    for path in copy.glob("*.csv"):
-        records.load(path.stem, copy)
+    for name in records.IDENTITY:
+        records.load(name, copy)
     study = Study("smoke", ["digits"], compute="missing", device="cpu", results=copy)
     study.missing_class()
     study.response()

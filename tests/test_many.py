@@ -35,7 +35,7 @@ def study(results: Path, executor: Executor | None = None) -> Study:
 
 
 def read(folder: Path) -> dict[str, str]:
-    tables = {path.stem: records.load(path.stem, folder) for path in sorted(folder.glob("*.csv"))}
+    tables = {name: records.load(name, folder) for name in records.IDENTITY}
     return {name: table.drop(columns=OWN.get(name, [])).to_csv() for name, table in tables.items()}
 
 
@@ -351,6 +351,6 @@ def test_the_estimate_is_what_a_greedy_schedule_of_the_pieces_takes():
 
 def test_what_a_row_costs_the_writer_is_measured_and_nothing_recorded_is_touched(tmp_path):
     records.add_runs([(experiments.teacher_protocol(TINY, "digits", "small", 32, 0), 3, 1.0)], "here", tmp_path)
-    before = (tmp_path / "runs.csv").read_bytes()
-    assert many.row_seconds(tmp_path) > 0 and (tmp_path / "runs.csv").read_bytes() == before
+    before = (tmp_path / "runs-digits.csv").read_bytes()
+    assert many.row_seconds(tmp_path) > 0 and (tmp_path / "runs-digits.csv").read_bytes() == before
     assert many.row_seconds(tmp_path / "empty") >= 0

@@ -252,6 +252,34 @@ def test_processes_that_add_at_once_lose_nothing(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir() if "ready" not in p.name) == [".lock", "missing_class.csv"]
 
 
+# The table "runs", one file for each data set
+
+
+def test_runs_stand_in_a_file_for_each_data_set_and_only_the_one_with_news_is_written(tmp_path):
+    here = lambda made: records.add_runs(made, "here", tmp_path)
+    files = lambda: {path.name: path.stat().st_ino for path in tmp_path.glob("*.csv")}  # a write is a rename
+    other = dataclasses.replace(STUDENT, dataset="cifar10")
+    here([(STUDENT, 5, 1.0), (TEACHER, 3, 1.0), (other, 5, 2.0)])
+    assert (before := files()).keys() == {"runs-cifar10.csv", "runs-mnist.csv"}
+    found = records.load("runs", tmp_path)
+    assert list(zip(found["kind"], found["run"], strict=True)) == sorted(
+        [("student", key(STUDENT)), ("student", key(other)), ("teacher", key(TEACHER))]
+    )
+    here([(dataclasses.replace(STUDENT, seed=1), 5, 1.0)])
+    changed = {name for name, number in files().items() if number != before[name]}
+    assert changed == {"runs-mnist.csv"} and len(records.load("runs", tmp_path)) == 4
+    path = tmp_path / "runs-cifar10.csv"
+    path.write_text(path.read_text().replace("here", "elsewhere"))
+    with pytest.raises(UserError, match=r"runs-cifar10\.csv: line 2 was edited"):
+        records.load("runs", tmp_path)
+    records.seal(tmp_path)
+    assert set(records.load("runs", tmp_path)["device"]) == {"here", "elsewhere"}
+    (tmp_path / "runs-copy.csv").write_bytes(path.read_bytes())
+    with pytest.raises(UserError, match=f"run {key(other)} stands in two files") as error:
+        records.load("runs", tmp_path)
+    one_line(error)
+
+
 # Failures
 
 

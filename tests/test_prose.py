@@ -1,0 +1,294 @@
+"""What the pages say in words and numbers, held against the committed records: a recording that changes it shows here.
+
+Each check makes the phrase from the records, or holds a phrase without numbers to be true of them.
+"""
+
+import functools
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from kdutils import claims, published, records
+from kdutils.experiments import Study
+from kdutils.variations import summarise
+
+CHECKS: list[tuple[str, Callable[[], dict[str, object]]]] = []
+
+
+def page(name: str):
+    """Register a function that gives phrases of a page, each with whether it is true."""
+
+    def register(function: Callable[[], dict[str, object]]) -> Callable[[], dict[str, object]]:
+        CHECKS.append((name, function))
+        return function
+
+    return register
+
+
+@functools.cache
+def prose(name: str) -> str:
+    cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return " ".join(text.replace("*", "").split())  # without emphasis and line ends
+
+
+@pytest.mark.parametrize(("name", "check"), CHECKS, ids=lambda value: getattr(value, "__name__", value))
+def test_the_page_says_what_the_records_show(name: str, check: Callable[[], dict[str, object]]) -> None:
+    for phrase, holds in check().items():
+        assert phrase in prose(name), "the page says otherwise, or no longer: mend the one that is wrong"
+        assert holds, phrase
+
+
+STUDY = Study("paper", ["mnist", "fashion_mnist", "cifar10"])
+
+
+@functools.cache
+def equal() -> pd.DataFrame:
+    """Accuracy on the missing class in percent, means over seeds: a row for each cell of Tables 4-6, and each teacher."""
+    table = STUDY.missing_class().query("training == 'equal'")
+    return 100 * table.pivot_table(
+        index=["dataset", "missing_class", "temperature"], columns="teacher", values="accuracy_missing"
+    )
+
+
+@functools.cache
+def by_temperature() -> pd.DataFrame:
+    """Its mean over classes, by data set and teacher."""
+    return equal().groupby(["dataset", "temperature"]).mean().stack().unstack("temperature")
+
+
+@functools.cache
+def entropy() -> pd.DataFrame:
+    """Mean entropy on the test set, by data set, training and teacher (rows) and temperature."""
+    table = STUDY.response().query("split == 'test'")
+    return table.pivot_table(index=["dataset", "training", "teacher"], columns="temperature", values="entropy")
+
+
+@functools.cache
+def varied() -> pd.DataFrame:
+    """`summarise` at T = 9, by profile, data set, training and teacher."""
+    table = summarise(records.load("variations"), records.load("response")).query("temperature == 9")
+    return table.set_index(["profile", "dataset", "training", "teacher"]).sort_index()
+
+
+def near(value: float, said: float, by: float) -> bool:
+    return abs(value - said) <= by
+
+
+@page("04_1_similarity_information")
+def tables_4_to_6() -> dict[str, object]:
+    table, means = equal(), by_temperature()
+    printed = published.load("missing_class").set_index(["dataset", "missing_class", "temperature", "teacher"])[
+        "accuracy"
+    ]
+    off = (table.stack() - printed).abs().unstack("teacher")
+    falls = lambda of: (of.diff().dropna() < 0).all()
+    return {
+        "On all three data sets the small teacher's student is ahead in every one of the 60 cells": (
+            (table["small"] > table["large"]).groupby("dataset").agg(["sum", "size"]) == 60
+        ).all(axis=None),
+        "on CIFAR-10 half of the small teacher's values are ten points or more from print": near(
+            (off.loc["cifar10", "small"] >= 10).mean(), 0.5, 0.1
+        ),
+        "our large teacher conveys more and our small one less than the paper's": (
+            table.loc["fashion_mnist"].mean()["large"] > printed["fashion_mnist"].unstack("teacher").mean()["large"]
+            and table.loc["fashion_mnist"].mean()["small"] < printed["fashion_mnist"].unstack("teacher").mean()["small"]
+        ),
+        "What Fashion-MNIST's and MNIST's large teachers convey falls as T grows": (
+            falls(means.loc["fashion_mnist", "large"]) and falls(means.loc["mnist", "large"])
+        ),
+        "in print it is low throughout": printed.unstack("teacher")["large"]
+        .groupby(["dataset", "temperature"])
+        .mean()
+        .max()
+        < 10,
+        "The fall with T": falls(means.loc["cifar10", "small"][6:]),
+    }
+
+
+@page("04_1_similarity_information")
+def figure_3() -> dict[str, object]:
+    gaps = entropy().xs("equal", level="training").unstack("teacher").swaplevel(axis=1)
+    gaps = gaps["small"] - gaps["large"]
+    calibrated, own = entropy().loc["mnist", "calibrated"], entropy().loc["mnist", "equal"]
+    conveyed = (
+        STUDY.missing_class().query("dataset == 'mnist'").groupby(["training", "teacher"])["accuracy_missing"].mean()
+    )
+    variance = STUDY.response().query("split == 'test' and temperature == 9 and training == 'equal'")
+    variance = variance.groupby(["dataset", "teacher"])["column_normalised"].mean()
+    difference = by_temperature()[9.0].unstack("teacher")
+    difference = difference["small"] - difference["large"]
+    return {
+        "On CIFAR-10 (one seed) the small teacher has more entropy at every T, on Fashion-MNIST from T = 6 on": (
+            (gaps.loc["cifar10"] > 0.05).all() and (gaps.loc["fashion_mnist"][6:] > 0.1).all()
+        ),
+        "has more entropy than the small one and conveys less than half of what it does": (
+            (calibrated.loc["large"] > own.loc["small"])[:9].all()
+            and conveyed["calibrated", "large"] < 0.5 * conveyed["equal", "small"]
+        ),
+        "on MNIST a smaller gap in entropy goes with a larger gap in accuracy than on Fashion-MNIST": (
+            gaps.loc["mnist", 9] < gaps.loc["fashion_mnist", 9] and difference["mnist"] > difference["fashion_mnist"]
+        ),
+        "But on CIFAR-10 the large teacher's vary the more": variance["cifar10", "large"]
+        > variance["cifar10", "small"],
+    }
+
+
+@page("04_1_similarity_information")
+def with_t_squared() -> dict[str, object]:
+    students = records.load("variations").query(
+        "dataset == 'fashion_mnist' and training == 'alpha 0.99, T²' and profile == 'paper'"
+    )
+    means = students.groupby(["teacher", "temperature"])["accuracy_missing"].mean()["small"]
+    return {"With T², Fashion-MNIST's small teacher conveys more at T = 20 than at T = 3": means[20] > means[3]}
+
+
+@page("05_similarity_rich_inculcation")
+def retrained() -> dict[str, object]:
+    few = STUDY.few_examples("few_examples_retrained").query("dataset == 'mnist'")
+    ratios = {of: claims.examples_ratio(few, claims.LARGE, (of, "large")) for of in ("4096x50", "8192x40")}
+    at = pd.concat({of: r.set_index(["selection", "examples"])["ratio"] for of, r in ratios.items()})
+    mean = np.exp(np.log(at).groupby(level=0).mean())
+    there = at.xs("random", level=1).xs(100, level=1)
+    swept = records.with_cells(STUDY.response("sweep")).query(
+        "dataset == 'mnist' and split == 'test' and temperature == 9"
+    )
+    left = swept.groupby(["batch", "epoch"])["entropy"].mean()
+    scatter = STUDY.scatter("retrained").query("dataset == 'mnist' and split == 'test' and seed == 0")
+    scatter = scatter.set_index("training").query("teacher == 'large'")["ratio_all_triples"]
+    return {
+        "over selections and numbers the ratio's geometric mean is between one and two": mean.between(1, 2).all(),
+        "it is five here too after 4096 × 50, and three after 8192 × 40": (
+            near(there["4096x50"], 5, 0.5) and near(there["8192x40"], 3, 0.5)
+        ),
+        "at every other point, and with other selections, it is less": all(
+            at[of].drop(("random", 100)).max() < there[of] for of in ratios
+        ),
+        "On MNIST fifty epochs at 4096 or 8192 leave it about as soft as ten to twenty at 256": all(
+            left[256, 20] - 0.1 <= left[batch, 50] <= left[256, 10] + 0.1 for batch in (4096, 8192)
+        ),
+        "leave far less entropy than two epochs at 256": left[8192, 50] < left[256, 2] - 0.3,
+        "256 × 50 has the least entropy of the four and, on test images, the loosest clusters": (
+            scatter.idxmax() == "256x50"
+            and left[256, 50] == min(left[256, 10], left[256, 50], left[4096, 50], left[8192, 40])
+        ),
+    }
+
+
+@page("05_similarity_rich_inculcation")
+def single_layer_students() -> dict[str, object]:
+    table = STUDY.baseline()
+    assert set(table["profile"]) == {"cpu"}, "the page says: all of this is from the reduced scale"
+    wide = 100 * table.pivot_table(index=["dataset", "training"], columns=["teacher", "temperature"], values="accuracy")
+    mnist, fashion, cifar10 = (
+        {
+            of: wide.loc[dataset].stack(level=0, future_stack=True).dropna(how="all").xs(of, level=1)
+            for of in ("large", "uniform")
+        }
+        for dataset in ("mnist", "fashion_mnist", "cifar10")
+    )
+    gain = lambda of, cell: of["large"].loc[cell] - of["large"].loc["equal"]
+    over_silence = lambda of, cell: of["large"].loc[cell] - of["uniform"].loc["uniform"]
+    best = table.query("training != 'none'").groupby("dataset")["accuracy"].max()
+    hard = table.query("training == 'none'").groupby("dataset")["accuracy"].mean()
+    return {
+        "On MNIST the retrained large teacher beats the large one at every T": (
+            gain(mnist, "4096x50").dropna() > 0
+        ).all(),
+        "up to T = 12 it beats the uniform response too": (over_silence(mnist, "4096x50").loc[3:12] > 0).all(),
+        "At T = 20 silence is the better teacher": over_silence(mnist, "4096x50").loc[20] < 0,
+        "On Fashion-MNIST it beats the large one from T = 9 on, by about four points": all(
+            near(g, 4, 1) for g in gain(fashion, "4096x1").loc[9:20]
+        ),
+        "the uniform response does so by as much": (over_silence(fashion, "4096x1").loc[9:20].abs() < 0.5).all(),
+        "at T = 3 so far that the mean over T is the lower one": gain(fashion, "4096x1").dropna().mean() < 0,
+        f"at T = 9, the uniform response by {over_silence(cifar10, '4096x10').loc[9]:.1f} points": True,
+        "no teacher at any temperature beats hard labels alone by more than the noise": (best - hard < 0.007).all(),
+    }
+
+
+@page("10_what_decides_it")
+def width_and_head() -> dict[str, object]:
+    table = varied().loc["paper", "mnist"]
+    missing, parameters = table["missing"].unstack("teacher"), table["parameters"].unstack("teacher")
+    networks = table[table["topic"].isin(["network", "as in Tables 4-6"])]
+    networks = networks.drop(("no dropout", "large"))  # whose hidden dense layers are those of the large one
+    widths = ["equal", "width/2", "width/4", "width/8", "width/16"]
+    return {
+        "The small teacher conveys as much at a seventieth of its parameters": (
+            near(parameters.loc["equal", "small"] / parameters.loc["width/16", "small"], 70, 1)
+            and missing.loc["width/16", "small"] > missing.loc["equal", "small"] - 0.01
+        ),
+        "the large one conveys little at any width": missing.loc[widths, "large"].max() < 0.3,
+        "teachers without them convey far more at every size": (
+            networks.query("hidden == 0")["missing"].min() > networks.query("hidden > 0")["missing"].max() + 0.15
+        ),
+        "the one with the least of all conveys the greater part of the missing class": (
+            networks.loc[networks["entropy"].idxmin(), "missing"] > 0.5
+        ),
+        "the large one with the most conveys little": networks.loc[networks["entropy"].idxmax(), "missing"] < 0.2,
+    }
+
+
+@page("10_what_decides_it")
+def linear_heads() -> dict[str, object]:
+    table = varied().loc["cpu", "mnist"].xs("large", level="teacher")
+    heads = table.loc[["equal", "no dropout", "linear-dense", "linear-dense, no dropout", "no-dense"]]
+    return {
+        "with both, about two fifths; and with a head of one layer, which is as linear, three fifths": (
+            near(heads["missing"].iloc[3], 0.4, 0.05) and near(heads["missing"].iloc[4], 0.6, 0.05)
+        ),
+        "their entropies lie within a fifth of a nat": np.ptp(heads["entropy"]) < 0.205,
+        "which rises as more is conveyed": heads["missing"].is_monotonic_increasing
+        and heads["variance"].is_monotonic_increasing,
+    }
+
+
+@page("10_what_decides_it")
+def counterfeits() -> dict[str, object]:
+    table = varied().loc["paper"]
+    conveyed = table["missing"].unstack("training")
+    moved = table["missing_biased"].unstack("training")
+    return {
+        "A permuted response has the entropy of the genuine one and conveys nothing": conveyed["permuted"].max()
+        <= 0.01,
+        "there the class means stand well above the control, between it and the teacher's own response": (
+            (moved["class mean"] > moved["even"] + 0.1) & (moved["class mean"] < moved["equal"])
+        ).all(),
+        "On MNIST that alone makes up almost two thirds": all(
+            near(x, 0.635, 0.015) for x in moved.loc["mnist", "even"]
+        ),
+    }
+
+
+@page("10_what_decides_it")
+def settings() -> dict[str, object]:
+    reduced, full = (varied().loc[profile, "mnist"]["missing"].unstack("teacher") for profile in ("cpu", "paper"))
+    loss = varied().query("topic == 'loss'")["missing"].unstack("teacher")
+    retrained = reduced.loc[["4096x50", "8192x40", "4096x50, rate x4", "256x3", "equal"], "large"]
+    family = reduced.loc["student of the large one's family"]
+    return {
+        "The contrast between the teachers survives every weight of the loss": (
+            loss["small"] > loss["large"] + 0.1
+        ).all(),
+        "on Fashion-MNIST even the small teacher's students lose the class": loss["small"][
+            "paper", "fashion_mnist", "alpha 0.5"
+        ]
+        < 0.15,
+        "twice the epochs leave it less than half of what it conveyed": reduced.loc["20 epochs", "small"]
+        < reduced.loc["equal", "small"] / 2,
+        "at one epoch the small teacher's students know a fifth of it and the large one's nothing": (
+            near(reduced.loc["students, 1 epochs", "small"], 0.2, 0.03)
+            and reduced.loc["students, 1 epochs", "large"] < 0.01
+        ),
+        "learns nothing of the class from the large teacher either, and much less from the small one than the plain student does": (
+            family["large"] < 0.01 and family["small"] < reduced.loc["equal", "small"] / 2
+        ),
+        "256 × 3 conveys the most of the five large teachers here": retrained.idxmax() == "256x3",
+        "a single epoch conveys several times what ten do": full.loc["1 epochs", "large"]
+        > 3 * full.loc["equal", "large"],
+    }
