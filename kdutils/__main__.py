@@ -123,10 +123,10 @@ def search(options: argparse.Namespace) -> None:
     if options.plot:
         found.plot().savefig(options.plot, dpi=110, bbox_inches="tight")
     if options.record:
-        kept = dataclasses.asdict(settings)
-        del kept["stacked"]
         named = given("dataset", "teacher", "student", "train_size", "eval_size")
-        protocol = sweetspot.SearchProtocol(data=data_hash(dataset), settings=kept, **named, **asked)
+        protocol = sweetspot.SearchProtocol(
+            data=data_hash(dataset), settings=dataclasses.asdict(settings), **named, **asked
+        )
         sweetspot.record(found, protocol, len(sets["train"]), device, options.results)
     print(found.summary().replace("**", ""))
     shown = found.cells.dropna(subset="full").round(4)

@@ -220,7 +220,6 @@ class Study:
     compute: str = "never"
     device: str = "auto"
     results: str | Path = ""
-    root: str | Path | None = None  # of the data
     executor: Executor | None = None
 
     def __post_init__(self) -> None:
@@ -249,7 +248,7 @@ class Study:
         is no parameter is refused, so that a mistyped `-p profil smoke` cannot pass for the default. `own` names the
         parameters of one notebook alone, which are its own business.
         """
-        allowed = [*(f for f in cls.__dataclass_fields__ if f not in ("root", "executor")), *own]
+        allowed = [*(f for f in cls.__dataclass_fields__ if f != "executor"), *own]
         again = any(isinstance(value, cls) for value in namespace.values())  # after other cells have set names
         given: dict[str, Any] = {}
         for name, value in namespace.items():
@@ -651,7 +650,7 @@ class Study:
     def prepare(self) -> None:
         """Find out before long work whether data, cache and records are there to be read and written."""
         for dataset in self.datasets:
-            load_dataset(dataset, "test", self.root)
+            load_dataset(dataset, "test")
         records.check_writable(self.results)
         cache = records.cache_root()
         try:
@@ -660,7 +659,7 @@ class Study:
         except OSError as error:
             raise UserError(f"{cache}: cannot write to the cache: {error.strerror}; set KDUTILS_CACHE") from None
         if self.executor and self._device is None:
-            device, self._hardware = many.look(self.executor, str(self.device), self.datasets, self.root)
+            device, self._hardware = many.look(self.executor, str(self.device), self.datasets)
             self._device = torch.device(device)
 
     def made(
@@ -742,7 +741,7 @@ class Study:
         for k, run in longest.items():
             if k in afresh or load_response(run.protocol, run.epochs) is None:
                 title = f"{run.dataset} {run.teacher} teacher, seed {run.seed}"
-                jobs.append((run.protocol, run.epochs, title, str(self._device), self.root, k in afresh))
+                jobs.append((run.protocol, run.epochs, title, str(self._device), k in afresh))
         with contextlib.ExitStack() as stack:
             # The digits' teachers take less time than the start of a worker.
             tasks = sum(job[0].dataset != "digits" for job in jobs)
@@ -767,7 +766,7 @@ class Study:
     def measure_teacher(self, run: TeacherRun, found: Response, hardware: str | torch.device) -> None:
         """Record one teacher's response: in "response", and in what else `tables_of` names."""
         identity, tables = {"profile": self.profile, **run.identity, "run": run.key}, self.tables_of(run)
-        sets = load_splits(run.protocol, self.root)
+        sets = load_splits(run.protocol)
         labels = {split: s.labels for split, s in sets.items()}
         rows = []
         for split, temperature in itertools.product(SPLITS, TEMPERATURES):
@@ -858,7 +857,7 @@ class Study:
         with progress(total=total, desc=title, unit="student-epoch") as bar, contextlib.ExitStack() as stack:
             pool = self.executor or stack.enter_context(workers(len(groups), self._device))
             advance = None if pool else bar.update
-            jobs = [(ms, wanted(ms), str(self._device), self.root, afresh, advance, teaching) for ms in groups]
+            jobs = [(ms, wanted(ms), str(self._device), afresh, advance, teaching) for ms in groups]
             done, students_done, start = 0, 0, time.perf_counter()
             for (members, *_), students, hardware in self.made(pool, run_fleet, jobs):
                 self._record_students([by_key[key(m)] for m in members], students, hardware)
@@ -879,7 +878,7 @@ class Study:
             if isinstance(student, Diverged):
                 failed.append((member, student))
                 continue
-            labels, known = (load_splits(member, self.root)[split].labels for split in ("test", "validation"))
+            labels, known = (load_splits(member)[split].labels for split in ("test", "validation"))
             if same[0].table == "related":
                 student = related.deployed(same[0], student, known)
             correct = (student.test.argmax(1) == labels).double()

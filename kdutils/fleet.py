@@ -30,7 +30,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from kdutils import compiled
 from kdutils.data import ImageSet
-from kdutils.errors import Diverged, UserError, check_name
+from kdutils.errors import Diverged, UserError
 from kdutils.losses import losses_by_member
 from kdutils.models import (
     INPUT_SHAPES,
@@ -333,7 +333,6 @@ def _optimizer(name: str, weights: Tensor, learning_rate: Tensor) -> Callable[..
 
     The step takes the gradients and, where not all members learn from the batch, which do: bool (E, 1).
     """
-    check_name("optimizer", name, ("adam", "sgd"))
     first, second = torch.zeros_like(weights), torch.zeros_like(weights)
     steps = torch.zeros_like(learning_rate, dtype=torch.float64)
 

@@ -109,11 +109,8 @@ def rank_correlations(
 
 def _spearman(values: np.ndarray) -> np.ndarray:
     """Rank correlation of the first column with each other; NaN with a constant one. Ties get their mean rank."""
-    ranks = rankdata(values, axis=0)
-    ranks = ranks - ranks.mean(axis=0)
-    size = np.sqrt((ranks**2).sum(axis=0))
-    with np.errstate(invalid="ignore"):
-        return (ranks[:, :1] * ranks[:, 1:]).sum(axis=0) / np.where(size == 0, np.nan, size)[1:] / (size[0] or np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.corrcoef(rankdata(values, axis=0), rowvar=False)[0, 1:]
 
 
 def choices(table: pd.DataFrame, outcome: str, guides: tuple[str, ...] = GUIDES) -> pd.DataFrame:

@@ -57,7 +57,7 @@ def _token(cache: Path) -> str:
     return Path(path).name
 
 
-def _look(token: str, expected: str, device: str, datasets: Collection[str], root: str | None) -> tuple[str, str]:
+def _look(token: str, expected: str, device: str, datasets: Collection[str]) -> tuple[str, str]:
     """In a worker: its device and hardware, if it may take part."""
     where = f"the worker on {socket.gethostname()}"
     # Of dask a process knows only if it was started by it or uses it: compare what both say.
@@ -69,7 +69,7 @@ def _look(token: str, expected: str, device: str, datasets: Collection[str], roo
         )
     try:
         for dataset in datasets:
-            load_dataset(dataset, "test", root)
+            load_dataset(dataset, "test")
         found = resolve_device(device)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
@@ -78,14 +78,14 @@ def _look(token: str, expected: str, device: str, datasets: Collection[str], roo
 
 def _visit(token: str, expected: str, device: str, work: Callable, *job: object) -> tuple[str, object]:
     """In a worker: the hardware, and what `work(*job)` returns; it looks again, for workers may join late."""
-    found, hardware = _look(token, expected, device, (), None)
+    found, hardware = _look(token, expected, device, ())
     with _ALONE:
         if found == "cpu":
             torch.set_num_threads(1)
         return hardware, work(*job)
 
 
-def look(executor: Executor, device: str, datasets: Collection[str], root: str | Path | None) -> tuple[str, str]:
+def look(executor: Executor, device: str, datasets: Collection[str]) -> tuple[str, str]:
     """Ask the workers, before work starts, whether they share cache and code, have the data, and where they compute.
 
     Parameters
@@ -96,8 +96,6 @@ def look(executor: Executor, device: str, datasets: Collection[str], root: str |
         The workers' device; "auto" is what they find.
     datasets : list of str
         Data sets that must be there.
-    root : path, optional
-        Where; by default the worker's own KDUTILS_DATA.
 
     Returns
     -------
@@ -109,7 +107,7 @@ def look(executor: Executor, device: str, datasets: Collection[str], root: str |
     UserError
         If a worker may not take part, or if they disagree on "auto".
     """
-    asked = (*_asked(), device, tuple(datasets), str(root) if root else None)
+    asked = (*_asked(), device, tuple(datasets))
     if client := getattr(executor, "client", None):
         found = client.run(_look, *asked)
     else:

@@ -54,7 +54,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         styler = self.frame.style.hide(axis="index").set_caption(self.caption).set_uuid(self.name)
-        return styler.format(_html).to_html()
+        return styler.format(lambda cell: re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", str(cell))).to_html()
 
     def markdown(self) -> str:
         """The table alone, as Markdown."""
@@ -63,11 +63,6 @@ class Table:
 
     def _repr_markdown_(self) -> str:
         return f"```{{table}} {self.caption}\n:name: {self.name}\n\n{self.markdown()}\n```"
-
-
-def _html(cell: object) -> str:
-    text = str(cell)
-    return f"<b>{text[2:-2]}</b>" if text.startswith("**") else text
 
 
 class _Cell(string.Formatter):

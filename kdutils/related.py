@@ -97,6 +97,7 @@ HELPER = "assistant"  # the "system" of assistants themselves, which are recorde
 def runs(study: Study, dataset: str, seed: int) -> list[StudentRun]:
     """Every student of the comparison for one data set and seed, teachers' before those they teach."""
     small, large = (next(t for t in study.runs_of(dataset, seed, "teachers") if t.teacher == name) for name in TEACHERS)
+    (retrained,) = [t for t in study.runs_of(dataset, seed, "sweep") if t.training == str(spot(study, dataset))]
     chain = CHAIN[dataset]
     hard = distilled(study, "hard labels", TeacherRun(dataset, "none", "none", seed), HARD)
     # Szegedy et al. (2016), Müller et al. (2019): distillation from a uniform teacher at T = 1 (section 3.2).
@@ -109,11 +110,12 @@ def runs(study: Study, dataset: str, seed: int) -> list[StudentRun]:
         *distilled(study, "Eq. 4", large, SOFT),
         *distilled(study, "Eq. 4 with T²", large, SCALED),
         *distilled(study, "Eq. 4, small teacher", small, SOFT),
-        *sweet_spot(study, dataset, seed),
+        *distilled(study, "sweet spot", retrained, SOFT),
         *distilled(study, "decoupled", large, DECOUPLED),
         *distilled(study, "standardised", large, STANDARDISED),
-        *virtual_teacher(study, dataset, seed),
-        *self_training(study, hard[0]),
+        # Yuan et al. (2020): a teacher that is designed, not trained, and the student's own copy, trained before.
+        *distilled(study, "virtual teacher", TeacherRun(dataset, VIRTUAL, VIRTUAL, seed), DESIGNED),
+        *distilled(study, "self-training", as_teacher(hard[0], "self"), SOFT),
         *residual(study, matching),
         *teacher_assistants(study, "one assistant", large, chain[:1]),
         *teacher_assistants(study, "two assistants", large, chain, known=1),
@@ -126,16 +128,6 @@ def distilled(
     """One student a setting, from one teacher: response-based distillation in all its forms."""
     students = [study.student(teacher, **setting | shared) for setting in settings]
     return [StudentRun(teacher, student, "related", system=system) for student in students]
-
-
-def virtual_teacher(study: Study, dataset: str, seed: int) -> list[StudentRun]:
-    """Yuan et al. (2020), second form: Eq. 4 from a teacher that is designed, not trained."""
-    return distilled(study, "virtual teacher", TeacherRun(dataset, VIRTUAL, VIRTUAL, seed), DESIGNED)
-
-
-def self_training(study: Study, copy: StudentRun) -> list[StudentRun]:
-    """Yuan et al. (2020), first form: Eq. 4 from the student's own copy, which was trained with hard labels before."""
-    return distilled(study, "self-training", as_teacher(copy, "self"), SOFT)
 
 
 def teacher_assistants(
@@ -167,13 +159,6 @@ def residual(study: Study, students: list[StudentRun]) -> list[StudentRun]:
         assistant = study.student(run.teacher, temperature=1.0, learning_rate=student.learning_rate, **fields)
         runs.append(StudentRun(run.teacher, assistant, "related", system="residual", beside=student))
     return runs
-
-
-def sweet_spot(study: Study, dataset: str, seed: int) -> list[StudentRun]:
-    """Section 5: plain Eq. 4 from the large teacher, trained anew in large batches (`spot`)."""
-    teachers = study.runs_of(dataset, seed, "sweep")
-    (teacher,) = [t for t in teachers if t.training == str(spot(study, dataset))]
-    return distilled(study, "sweet spot", teacher, SOFT)
 
 
 def spot(study: Study, dataset: str) -> Training:

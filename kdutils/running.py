@@ -107,9 +107,7 @@ def in_order_of_ending(pool: Executor | None, work: Callable, jobs: Iterable[tup
             future.cancel()
 
 
-def run_teacher(
-    protocol: TeacherProtocol, epochs: int, title: str, device: str, root: str | Path | None, afresh: bool
-) -> Diverged | None:
+def run_teacher(protocol: TeacherProtocol, epochs: int, title: str, device: str, afresh: bool) -> Diverged | None:
     """Train a teacher unless its response is in the cache; `afresh` forgets first what is there.
 
     Returns where it diverged, if it did.
@@ -130,7 +128,7 @@ def run_teacher(
                     bar.set_postfix(loss=f"{loss:.3f}")
 
                 try:
-                    train_teacher(protocol, epochs, device=torch.device(device), root=root, on_epoch=advance)
+                    train_teacher(protocol, epochs, device=torch.device(device), on_epoch=advance)
                 except Diverged as diverged:
                     return diverged
                 except torch.cuda.OutOfMemoryError:
@@ -154,7 +152,6 @@ def run_fleet(
     members: list[StudentProtocol],
     teachers: Teachers,
     device: str,
-    root: str | Path | None = None,
     afresh: bool = False,
     on_epoch: Callable[[int], None] | None = None,
     teaching: Collection[str] = (),
@@ -169,7 +166,7 @@ def run_fleet(
     diverged: dict[StudentProtocol, Diverged] = {}
     if todo:
         start = time.perf_counter()
-        sets = load_splits(members[0], root)
+        sets = load_splits(members[0])
         logits = {}
         for source in dict.fromkeys(m.source for m in todo):
             labels, changed = sets["train"].labels, source[2:]

@@ -84,8 +84,6 @@ class Settings:
         worth having, and each response costs as many students as there are classes here.
     halving : bool
         Whether batch sizes that are clearly behind stop.
-    stacked : bool, optional
-        Whether students are trained as one stack; by default where that is faster and the network allows it.
     """
 
     scale_by_t2: bool = False
@@ -100,7 +98,6 @@ class Settings:
     finalists: int = 4
     unseen: tuple[int, ...] = ()
     halving: bool = True
-    stacked: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -118,8 +115,6 @@ class SweetSpot:
         images); `status`: "recommended", "within noise" of it, "behind", "probed" only, or "control"; and the
         margins on test images over both controls in `hard`, `uniform`, with `_low` and `_high`, the ends of intervals
         that hold for all rows at once (95 %, Bonferroni).
-    candidates : DataFrame
-        The rows of `cells` that cannot be told from the recommended one.
     table : DataFrame
         Everything measured, a row for each: `stage` ("teacher", "probe" or "full"), `response`, `batch_size`, `epochs`,
         `repeat`, `unseen` (the class that was denied; -1: none), `part` of the images, `quality`, `accuracy`
@@ -136,9 +131,7 @@ class SweetSpot:
     table: pd.DataFrame
     cost: pd.DataFrame
     stopped: dict[int, str]
-    temperature: float
-    alpha: float
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings
 
     @property
     def candidates(self) -> pd.DataFrame:
@@ -359,12 +352,9 @@ class _Search:
         epochs, probes = until - done, len(_probed(done + 1, until))
         return len(alive) * (epochs * len(self.labels["train"]) + probes * self.price("probe"))
 
-    @property
-    def spent(self) -> int:
-        return int(sum(cost["example_passes"] for cost in self.costs.values()))
-
     def left(self) -> float:
-        return float("inf") if self.budget is None else self.budget - self.spent
+        spent = int(sum(cost["example_passes"] for cost in self.costs.values()))
+        return float("inf") if self.budget is None else self.budget - spent
 
     def affordable(self, stage: str, beside: int = 0) -> int:
         """How many responses' students are within the budget, beside other example-passes."""
@@ -508,7 +498,6 @@ class _Search:
                 learning_rate=settings.student_rate,
                 seed=seed_for("student", self.seed, repeat),
                 looked_at=[self.images[name] for name in names],
-                stacked=settings.stacked,
             )
             passes = len(cells) * len(chosen) * self.epochs[stage]
             looks = len(cells) * sum(len(self.labels[name]) for name in names)
@@ -580,7 +569,7 @@ class _Search:
         cost = pd.DataFrame([{"stage": stage, **values} for stage, values in self.costs.items()])
         cost = cost.astype(dict.fromkeys(COSTS[:2], "int64"))
         stopped = {t.batch_size: t.stopped for t in teachers if t.stopped}
-        return SweetSpot(best[1:], cells, table, cost, stopped, self.temperature, self.alpha, self.settings)
+        return SweetSpot(best[1:], cells, table, cost, stopped, self.settings)
 
 
 def _probed(first: int, last: int) -> list[int]:

@@ -71,10 +71,9 @@ def is_kept(epoch: int) -> bool:
     return epoch <= 10 or epoch % 5 == 0
 
 
-def load_splits(protocol: TeacherProtocol | StudentProtocol, root: str | Path | None = None) -> dict[str, ImageSet]:
+def load_splits(protocol: TeacherProtocol | StudentProtocol) -> dict[str, ImageSet]:
     """Train, validation and test images as far as the protocol uses them; they are shared, hence not to be written to."""
-    root = str(root or os.environ.get("KDUTILS_DATA") or "")
-    return _splits(protocol.dataset, protocol.train_size, protocol.eval_size, root)
+    return _splits(protocol.dataset, protocol.train_size, protocol.eval_size, os.environ.get("KDUTILS_DATA", ""))
 
 
 @functools.lru_cache(maxsize=2)
@@ -176,7 +175,6 @@ def train_teacher(
     epochs: int,
     *,
     device: torch.device,
-    root: str | Path | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> None:
     """Train for `epochs` epochs, going on from the last one whose weights are stored.
@@ -193,8 +191,6 @@ def train_teacher(
         Epochs that must be done when this returns; the last one must be kept.
     device : torch.device
         Where to train; it is no part of the protocol.
-    root : path, optional
-        The data root (see `kdutils.data`).
     on_epoch : callable, optional
         Called with (epoch, mean training loss) after each epoch.
 
@@ -208,7 +204,7 @@ def train_teacher(
     check_whole("epochs", epochs, 1)
     if not is_kept(epochs):
         raise UserError(f"the response after epoch {epochs} is not kept; the next one that is: {-(-epochs // 5) * 5}")
-    sets = load_splits(protocol, root)
+    sets = load_splits(protocol)
     images = {split: s.images.to(device) for split, s in sets.items()}
     labels = sets["train"].labels.to(device)
 
@@ -224,7 +220,7 @@ def train_teacher(
     if any(load_response(protocol, epoch) is None for epoch in filter(is_kept, range(1, min(done, epochs) + 1))):
         # A snapshot was lost or damaged, and only the last epoch's weights are kept: start again from the beginning.
         (teacher_folder(protocol) / "checkpoint.safetensors").unlink()
-        return train_teacher(protocol, epochs, device=device, root=root, on_epoch=on_epoch)
+        return train_teacher(protocol, epochs, device=device, on_epoch=on_epoch)
 
     total, begun = (torch.zeros((), device=device) for _ in range(2))
 

@@ -7,7 +7,6 @@ seed.
 
 import contextlib
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from kdutils import published, records
 from kdutils.claims import interval
+from kdutils.custom import classifier_logits
 from kdutils.data import data_hash, load_dataset
 from kdutils.errors import Diverged
 from kdutils.losses import distillation_loss
@@ -103,9 +103,9 @@ def train(
     return model.eval()
 
 
-def load(protocol: TutorialProtocol, root: str | Path | None, device: torch.device) -> dict[str, tuple[Tensor, Tensor]]:
+def load(protocol: TutorialProtocol, device: torch.device) -> dict[str, tuple[Tensor, Tensor]]:
     """Normalised images and labels of "train" (all official training images, validation included) and "test"."""
-    parts = {split: load_dataset(protocol.dataset, split, root) for split in ("train", "validation", "test")}
+    parts = {split: load_dataset(protocol.dataset, split) for split in ("train", "validation", "test")}
     channels = parts["test"].images.shape[1]
     mean, deviation = (torch.tensor(v[:channels], device=device).view(-1, 1, 1) for v in (MEAN, DEVIATION))
     found = {}
@@ -120,12 +120,6 @@ def load(protocol: TutorialProtocol, root: str | Path | None, device: torch.devi
     return found
 
 
-@torch.inference_mode()
-def predict(model: nn.Module, images: Tensor) -> Tensor:
-    """Logits (N, 10) of normalised images."""
-    return torch.cat([model(chunk) for chunk in images.split(2_000)])
-
-
 def multiply_adds(protocol: TutorialProtocol) -> float:
     """Multiply-adds of a network's training, a backward pass counted as two forward ones."""
     model = create_network(protocol.dataset, protocol.network, seed=0)
@@ -136,7 +130,7 @@ def multiply_adds(protocol: TutorialProtocol) -> float:
 def ensure(study: "Study", runs: list["TeacherRun"]) -> None:
     """Train what `runs` name, all three networks of a seed together, and record each seed as it ends."""
     jobs = [
-        (protocols(study.full, dataset, seed), study.root, str(study._device))
+        (protocols(study.full, dataset, seed), str(study._device))
         for dataset, seed in dict.fromkeys((run.dataset, run.seed) for run in runs)
     ]
     with contextlib.ExitStack() as stack:
@@ -160,12 +154,10 @@ def ensure(study: "Study", runs: list["TeacherRun"]) -> None:
             bar.update()
 
 
-def run_seed(
-    wanted: dict[str, TutorialProtocol], root: str | Path | None, device: str
-) -> dict[str, tuple[float, float] | Diverged]:
+def run_seed(wanted: dict[str, TutorialProtocol], device: str) -> dict[str, tuple[float, float] | Diverged]:
     """Train the three networks of a seed, by name; test accuracy and seconds of each, or how it diverged."""
     where = torch.device(device)
-    data = load(wanted["teacher"], root, where)
+    data = load(wanted["teacher"], where)
     images, labels = data["train"]
     found: dict[str, tuple[float, float] | Diverged] = {}
     response = None
@@ -180,8 +172,10 @@ def run_seed(
             found[name] = diverged
             continue
         if name == "teacher":
-            response = predict(model, images).clone()  # out of inference mode
-        accuracy = float((predict(model, data["test"][0]).argmax(1) == data["test"][1]).double().mean())
+            response = classifier_logits(model, images, where).clone()  # out of inference mode
+        accuracy = float(
+            (classifier_logits(model, data["test"][0], where).argmax(1) == data["test"][1]).double().mean()
+        )
         found[name] = accuracy, time.perf_counter() - start
     return found
 

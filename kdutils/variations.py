@@ -56,31 +56,29 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
     longer = (2 * equal.epochs, 5 * equal.epochs)
     for n in sorted({1, 2, 3, 5, *longer} - {equal.epochs}):
         found.append(Variation(f"{n} epochs", "length", training=Training(equal.batch_size, n)))
-    change = lambda variant, **more: Variation(variant, "network", {"variant": variant}, **more)
+    change = lambda variant, *teachers, **more: Variation(
+        ", ".join([variant, *["no dropout"] * bool(more)]),
+        "network",
+        {"variant": variant} | more,
+        teachers=teachers or TEACHERS,
+    )
     found += [
         Variation("no dropout", "network", {"dropout": 0.0}, teachers=("large",)),
-        change("no-dense", teachers=("large",)),
-        change("dense", teachers=("small",)),
-        Variation("dense, no dropout", "network", {"variant": "dense", "dropout": 0.0}, teachers=("small",)),
-        change("dense+width/2", teachers=("small",)),
+        change("no-dense", "large"),
+        change("dense", "small"),
+        change("dense", "small", dropout=0.0),
+        change("dense+width/2", "small"),
         # As deep; and without dropout as linear after the convolutions as a network without hidden dense layers.
-        change("linear-dense", teachers=("large",)),
-        Variation(
-            "linear-dense, no dropout", "network", {"variant": "linear-dense", "dropout": 0.0}, teachers=("large",)
-        ),
-        change("dense+linear-dense", teachers=("small",)),
-        Variation(
-            "dense+linear-dense, no dropout",
-            "network",
-            {"variant": "dense+linear-dense", "dropout": 0.0},
-            teachers=("small",),
-        ),
+        change("linear-dense", "large"),
+        change("linear-dense", "large", dropout=0.0),
+        change("dense+linear-dense", "small"),
+        change("dense+linear-dense", "small", dropout=0.0),
         *(change(f"width/{n}") for n in (2, 4, 8, 16)),
     ]
     if dataset != "digits":  # whose images are too small for it
-        found.append(change("maxpool", teachers=TEACHERS if dataset == "fashion_mnist" else ("large",)))
+        found.append(change("maxpool", *(TEACHERS if dataset == "fashion_mnist" else ("large",))))
     if dataset != "fashion_mnist":  # where small teacher and student are plain already
-        found.append(change("relu", teachers=("small",)))
+        found.append(change("relu", "small"))
     found += [
         Variation("student of the large one's family", "kinship", student={"variant": "large-family+width/8"}),
         Variation("teachers by SGD", "optimiser", {"optimizer": "sgd", "learning_rate": 0.05}),
@@ -115,21 +113,17 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         `missing`, `missing_biased`: accuracy on the class never seen, as it is and with that class's output bias at its
-        best, means over classes and seeds; `low`, `high`: the range of `missing` over seeds; `whole`: accuracy of the
-        student that lacks no class; of the same seeds' teachers, on the test set at that temperature: `teacher_accuracy`, `entropy`,
-        `confidence`, and `variance`, the column-wise variance of its scaled similarity labels; its `parameters` and
-        `hidden` dense layers. `topic`.
+        best, means over classes and `seeds`; of the same seeds' teachers, on the test set at that temperature:
+        `teacher_accuracy`, `entropy`, and `variance`, the column-wise variance of its scaled similarity labels; its
+        `parameters` and `hidden` dense layers. `topic`.
     """
     keys = ["profile", "dataset", "training", "teacher", "temperature"]
     unseen = students.dropna(subset="missing_class")
     by_seed = unseen.groupby([*keys, "seed"])["accuracy_missing"].mean().groupby(keys)
-    found = pd.DataFrame(
-        {"missing": by_seed.mean(), "low": by_seed.min(), "high": by_seed.max(), "seeds": by_seed.size()}
-    )
+    found = pd.DataFrame({"missing": by_seed.mean(), "seeds": by_seed.size()})
     found["missing_biased"] = unseen.groupby(keys)["accuracy_missing_biased"].mean()
-    found["whole"] = students[students["missing_class"].isna()].groupby(keys)["accuracy"].mean()
     measures = {"accuracy": "teacher_accuracy", "column_normalised": "variance"}
-    values = ["entropy", "confidence", *measures]
+    values = ["entropy", *measures]
     measured = response[response["split"] == "test"].groupby([*keys, "seed"])[values].mean().rename(columns=measures)
     seeds = unseen.groupby(keys)["seed"].unique()
     rows = []
@@ -143,7 +137,7 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
         about = {"topic": known.topic if known else "", "order": [*_known(dataset)].index(training) if known else -1}
         about |= dict(zip(("parameters", "hidden"), _size_of(dataset, teacher, known), strict=True))
         rows.append(dict(zip(keys, where, strict=True)) | row.to_dict() | of | about)
-    columns = [*keys, *found, "entropy", "confidence", *measures.values(), "topic", "order", "parameters", "hidden"]
+    columns = [*keys, *found, "entropy", *measures.values(), "topic", "order", "parameters", "hidden"]
     found = pd.DataFrame(rows, columns=columns)
     return found.sort_values(["dataset", "order", "teacher"], ascending=[True, True, False], ignore_index=True)
 

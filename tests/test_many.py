@@ -222,15 +222,18 @@ def test_dask_s_workers_are_all_asked(cluster, two_workers, tmp_path):
 
 def test_a_worker_with_other_code_data_or_device_is_refused(executor, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"the worker on \S+: device 'cuda:64' is not there: \d CUDA devices"):
-        many.look(executor, "cuda:64", [], None)
+        many.look(executor, "cuda:64", [])
     (tmp_path / "MNIST/raw").mkdir(parents=True)
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (tmp_path / f"MNIST/raw/{name}-ubyte").write_bytes(b"cut short")
+    set_data = "import os; os.environ['KDUTILS_DATA'] = {!r}"
+    distributed.default_client().run(exec, set_data.format(str(tmp_path)))
     with pytest.raises(UserError, match=r"the worker on \S+: .*truncated"):
-        many.look(executor, "cpu", ["mnist"], tmp_path)
+        many.look(executor, "cpu", ["mnist"])
+    distributed.default_client().run(exec, set_data.format(os.environ.get("KDUTILS_DATA", "")))
     monkeypatch.setattr(many, "versions", lambda: "Python 2.7, torch 0.4, kdutils 0.0 (0)")
     with pytest.raises(UserError, match=r"has Python 3.*, and this process Python 2.7, torch 0.4, kdutils 0.0 \(0\);"):
-        many.look(executor, "cpu", [], None)
+        many.look(executor, "cpu", [])
 
 
 def test_the_command_line_refuses_a_cluster_that_is_not_there_in_one_line(cache, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import nbformat
+import pandas as pd
 import pytest
 from conftest import ROOT
 
@@ -47,3 +48,9 @@ def test_every_figure_of_a_page_shows_something_or_says_that_it_is_not_run(name,
         assert table.caption and not re.search(r"\bnan\b|None|\{|\}", table.markdown()), table.name
         assert f'id="T_{table.name}' in table._repr_html_()
     assert os.getcwd() == str(ROOT / "notebooks")
+
+
+def test_bold_is_bold_in_html_and_nothing_is_cut_off():
+    frame = pd.DataFrame({"verdict": ["**partly** (provisional)", "**9.5**", "2 ** 3"], "n": [1, 2, 3]})
+    html = plots.Table(frame, "Verdicts", "verdicts")._repr_html_()
+    assert "<b>partly</b> (provisional)<" in html and "<b>9.5</b><" in html and "2 ** 3<" in html

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from kdutils import published, records, tutorial
+from kdutils.custom import classifier_logits
 from kdutils.data import load_dataset
 from kdutils.experiments import Study
 from kdutils.models import count_parameters
@@ -53,7 +54,7 @@ def test_training_follows_the_tutorial_step_by_step(monkeypatch, distilled):
     monkeypatch.setattr(tutorial, "DROPOUT", 0.0)  # which draws otherwise than the other loop
     protocol = tutorial.protocols(TINY, "digits", 0)["distilled" if distilled else "student"]
     protocol = dataclasses.replace(protocol, epochs=2, batch_size=32)
-    data = tutorial.load(protocol, None, CPU)
+    data = tutorial.load(protocol, CPU)
     images, labels = data["train"]
     teacher = 3 * torch.randn(len(labels), 10, generator=torch.Generator().manual_seed(0))
     found = tutorial.train(protocol, images, labels, teacher if distilled else None, CPU)
@@ -71,13 +72,13 @@ def test_training_follows_the_tutorial_step_by_step(monkeypatch, distilled):
             loss.backward()
             optimizer.step()
     torch.testing.assert_close(
-        tutorial.predict(found, images), tutorial.predict(model.eval(), images), rtol=0, atol=1e-3
+        classifier_logits(found, images, CPU), classifier_logits(model.eval(), images, CPU), rtol=0, atol=1e-3
     )
 
 
 def test_all_official_training_images_are_used_and_normalised():
     protocol = tutorial.protocols(PROFILES["paper"], "digits", 0)["teacher"]
-    data = tutorial.load(protocol, None, CPU)
+    data = tutorial.load(protocol, CPU)
     parts = {split: load_dataset("digits", split) for split in ("train", "validation", "test")}
     assert len(data["train"][1]) == len(parts["train"]) + len(parts["validation"])
     assert len(data["test"][1]) == len(parts["test"])
@@ -116,7 +117,7 @@ def test_a_teacher_that_diverges_is_recorded_as_failed_and_the_student_without_i
 
 def test_a_colour_image_is_normalised_channel_by_channel(real_data):
     profile = dataclasses.replace(TINY, train_size={"cifar10": 20}, eval_size={"cifar10": 10})
-    data = tutorial.load(tutorial.protocols(profile, "cifar10", 0)["teacher"], real_data, CPU)
+    data = tutorial.load(tutorial.protocols(profile, "cifar10", 0)["teacher"], CPU)
     assert data["train"][0].shape == (20, 3, 32, 32) and data["test"][1].bincount().tolist() == [1] * 10
     back = data["train"][0] * torch.tensor(tutorial.DEVIATION).view(3, 1, 1) + torch.tensor(tutorial.MEAN).view(3, 1, 1)
     assert back.min() >= -1e-6 and back.max() <= 1 + 1e-6 and ((back * 255).round() - back * 255).abs().max() < 1e-3
