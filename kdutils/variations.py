@@ -81,6 +81,11 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
         found.append(change("relu", "small"))
     found += [
         Variation("student of the large one's family", "kinship", student={"variant": "large-family+width/8"}),
+        Variation(
+            "student of the large one's family, told nothing",
+            "kinship",
+            student={"variant": "large-family+width/8", "counterfeit": "even"},
+        ),
         Variation("teachers by SGD", "optimiser", {"optimizer": "sgd", "learning_rate": 0.05}),
         Variation("students by SGD", "optimiser", student={"optimizer": "sgd", "learning_rate": 0.05}),
         *(Variation(f"students, {n} epochs", "student", student={"epochs": n}) for n in (1, 2, 10, 20)),
