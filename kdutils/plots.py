@@ -127,12 +127,14 @@ def _teacher(training: str, teacher: str) -> tuple[str, str]:
 # ---------------------------------------------------------------- what figures share
 
 
-def not_yet(axis: plt.Axes, title: str) -> None:
-    """Say in an otherwise empty panel that its runs are not recorded."""
+def not_yet(title: str, axis: plt.Axes | None = None) -> Figure:
+    """Say in an otherwise empty panel, by default of a new figure, that its runs are not recorded."""
+    axis = axis or plt.subplots(figsize=(5.0, 3.5))[1]
     axis.set_title(title)
     axis.text(0.5, 0.5, NOT_YET, ha="center", va="center", transform=axis.transAxes, color="0.4")
     axis.set_xticks([]), axis.set_yticks([])
     axis.grid(False)
+    return axis.figure
 
 
 def _recorded(table: pd.DataFrame, datasets: list[str]) -> list[str]:
@@ -161,7 +163,7 @@ def _panels(
         if len(of):
             found.append((place, of))
         for axis in np.atleast_1d(place) if of.empty else ():
-            not_yet(axis, TITLES[dataset])
+            not_yet(TITLES[dataset], axis)
     for first in axes[:, 0]:
         first.set_ylabel(ylabel)
     return figure, found
@@ -263,7 +265,7 @@ def missing_class_maps(
             what = f"{TITLES[dataset]}, {teacher} teacher, {source}{note}"
             chosen = table[table["teacher"] == teacher]
             if chosen.empty:
-                not_yet(axis, what)
+                not_yet(what, axis)
                 continue
             grid = scale * chosen.pivot_table(index="missing_class", columns="temperature", values=value)
             names = False if n else list(class_names[dataset])
@@ -348,7 +350,7 @@ def _clusters(panels: list[tuple[pd.DataFrame, str, str, Sequence[str]]], height
     figure, axes = _grid(len(panels) // 2, height)
     for axis, (rows, where, what, class_names) in zip(axes.flat, panels, strict=True):
         if rows.empty:
-            not_yet(axis, where + what)
+            not_yet(where + what, axis)
             continue
         for (c, of), colour, marker in zip(rows.groupby("class"), CLASS_COLOURS, "o^s", strict=True):
             style = {"s": 9, "color": colour, "marker": marker, "alpha": 0.6, "linewidth": 0}
@@ -464,7 +466,7 @@ def sweet_spot_maps(response: pd.DataFrame, students: pd.DataFrame, datasets: li
         for axis, (table, value, scale, what, form) in zip(row, panels, strict=True):
             of = table[table["dataset"] == dataset]
             if of.empty:
-                not_yet(axis, f"{TITLES[dataset]}\n{what}")
+                not_yet(f"{TITLES[dataset]}\n{what}", axis)
                 continue
             grid = scale * of.pivot_table(index="batch", columns="epoch", values=value)
             labels = {"title": f"{_title(of)}\n{what}", "xlabel": "epochs", "ylabel": "batch size"}
@@ -528,9 +530,7 @@ def sweet_spot_map(cells: pd.DataFrame, title: str = "") -> Figure:
     """
     taught = cells[cells["response"] == "teacher"]
     if taught.empty:
-        figure, axis = plt.subplots(figsize=(5.0, 3.5))
-        not_yet(axis, title)
-        return figure
+        return not_yet(title)
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.2), sharey=True)
     sizes, epochs = sorted(taught["batch_size"].unique()), sorted(taught["epochs"].unique())
     grid = lambda value: taught.pivot_table(index="batch_size", columns="epochs", values=value).reindex(
@@ -632,7 +632,7 @@ def temperature_effect(table: pd.DataFrame, temperatures: list[float]) -> Figure
     )
     for axis, (value, uniform, labels) in zip(axes, panels, strict=True):
         if table.empty:
-            not_yet(axis, "")
+            not_yet("", axis)
             continue
         for teacher, of in table.groupby("teacher", sort=False):
             axis.plot(of["temperature"], of[value], color=COLOURS[teacher], label=f"{teacher} teacher")
@@ -653,7 +653,7 @@ def measured_responses(soft: pd.DataFrame, smoothing: list[float]) -> Figure:
     figure, axes = plt.subplots(1, 3, figsize=(8.5, 3.0), sharey=True)
     for axis, (what, values, colour) in zip(axes, panels, strict=True):
         if values.empty:
-            not_yet(axis, what)
+            not_yet(what, axis)
             continue
         axis.bar(range(len(values)), values, color=colour)
         axis.set(title=what, xlabel="class", xticks=range(len(values)))
@@ -888,9 +888,7 @@ def ladder(table: pd.DataFrame, dataset: str) -> Figure:
     topics = ("as in Tables 4-6", "network", "length")
     rows = table[(table["dataset"] == dataset) & (table["temperature"] == 9) & table["topic"].isin(topics)]
     if len(rows) < 3:
-        figure, axis = plt.subplots(figsize=(5.0, 3.5))
-        not_yet(axis, TITLES[dataset])
-        return figure
+        return not_yet(TITLES[dataset])
     figure, grid = plt.subplots(2, 2, figsize=(8.5, 7.4), sharey=True)
     axes = grid.flat[:3]
     rows = rows.assign(variance=1000 * rows["variance"])
@@ -960,7 +958,7 @@ def related_gains(summary: pd.DataFrame, datasets: list[str]) -> Figure:
     figure, axes = plt.subplots(1, len(datasets), figsize=(2.4 + 2.9 * len(datasets), 4.6), sharey=True, squeeze=False)
     for axis, dataset in zip(axes[0], datasets, strict=True):
         if summary.empty:
-            not_yet(axis, TITLES[dataset])
+            not_yet(TITLES[dataset], axis)
             return figure
         rows = summary[(summary["dataset"] == dataset) & (summary["system"] != "hard labels")]
         axis.axvline(0, color="0.5", linewidth=1, linestyle="--")
@@ -1104,7 +1102,7 @@ def growth(rows: pd.DataFrame) -> Figure:
     """Seconds a student's epoch as the fleet grows, one line a machine and data set."""
     figure, axis = plt.subplots(figsize=(5.5, 3.6))
     if rows.empty:
-        not_yet(axis, "time a member")
+        not_yet("time a member", axis)
         return figure
     for (machine, dataset), of in rows.groupby(["machine", "dataset"]):
         of = of.sort_values("members")
@@ -1121,7 +1119,7 @@ def scaling(table: pd.DataFrame, machine: str) -> Figure:
     """Hours against the number of machines, ideal and estimated, and what the estimate cannot fall below."""
     figure, axis = plt.subplots(figsize=(6, 3.8))
     if table.empty:
-        not_yet(axis, "time and machines")
+        not_yet("time and machines", axis)
         return figure
     axis.plot(table["machines"], table["ideal"], "--", color="0.5", label="ideal")
     axis.plot(table["machines"], table["hours"], "-o", color=COLOURS["small"], markersize=5, label="estimated")

@@ -38,31 +38,28 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+_RUN = ("profile", "dataset", "training", "teacher", "seed")
+_SEARCH = ("dataset", "teacher", "student", "unseen", "train_size", "temperature", "alpha", "seed")
+_LEARNT = ("accuracy", "validation_best", "validation_last")
 #: The columns that identify a row of each table, in the order in which its rows are sorted; `run` is one of them.
 IDENTITY = {
-    "missing_class": ["profile", "dataset", "training", "teacher", "seed", "missing_class", "temperature", "run"],
-    "few_examples": ["profile", "dataset", "training", "teacher", "seed", "selection", "examples", "run"],
-    "curves": ["profile", "dataset", "training", "teacher", "seed", "selection", "examples", "step", "run"],
-    "baseline": ["profile", "dataset", "training", "teacher", "seed", "temperature", "run"],
-    "variations": ["profile", "dataset", "training", "teacher", "seed", "missing_class", "temperature", "run"],
+    "missing_class": [*_RUN, "missing_class", "temperature", "run"],
+    "few_examples": [*_RUN, "selection", "examples", "run"],
+    "curves": [*_RUN, "selection", "examples", "step", "run"],
+    "baseline": [*_RUN, "temperature", "run"],
+    "variations": [*_RUN, "missing_class", "temperature", "run"],
     "related": [
         *("profile", "dataset", "system", "training", "teacher", "role", "temperature", "alpha", "learning_rate"),
         *("seed", "run"),
     ],
-    "response": ["profile", "dataset", "training", "teacher", "seed", "split", "temperature", "run"],
-    "history": ["profile", "dataset", "training", "teacher", "seed", "epoch", "run"],
-    "sweetspot": [
-        *("dataset", "teacher", "student", "unseen", "train_size", "temperature", "alpha", "seed"),
-        *("response", "batch_size", "epochs", "run"),
-    ],
-    "sweetspot_cost": [
-        *("dataset", "teacher", "student", "unseen", "train_size", "temperature", "alpha", "seed"),
-        *("stage", "run"),
-    ],
-    "soft_labels": ["profile", "dataset", "training", "teacher", "seed", "example", "class", "run"],
-    "scatter": ["profile", "dataset", "training", "teacher", "seed", "split", "run"],
-    "projection": ["profile", "dataset", "training", "teacher", "seed", "split", "class", "example", "run"],
-    "tutorial": ["profile", "dataset", "training", "teacher", "seed", "run"],
+    "response": [*_RUN, "split", "temperature", "run"],
+    "history": [*_RUN, "epoch", "run"],
+    "sweetspot": [*_SEARCH, "response", "batch_size", "epochs", "run"],
+    "sweetspot_cost": [*_SEARCH, "stage", "run"],
+    "soft_labels": [*_RUN, "example", "class", "run"],
+    "scatter": [*_RUN, "split", "run"],
+    "projection": [*_RUN, "split", "class", "example", "run"],
+    "tutorial": [*_RUN, "run"],
     "images": ["dataset", "split", "index"],
     "runs": ["kind", "run"],
     "failures": ["kind", "run", "device"],
@@ -70,15 +67,12 @@ IDENTITY = {
 }
 #: The columns that hold what was measured.
 VALUES = {
-    "missing_class": ["accuracy_missing", "accuracy", "validation_best", "validation_last"],
-    "few_examples": ["accuracy", "validation_best", "validation_last"],
+    "missing_class": ["accuracy_missing", *_LEARNT],
+    "few_examples": [*_LEARNT],
     "curves": ["validation", "loss"],
-    "baseline": ["accuracy", "validation_best", "validation_last"],
-    "variations": [
-        *("accuracy_missing", "accuracy", "validation_best", "validation_last"),
-        *("bias", "accuracy_missing_biased", "accuracy_biased"),
-    ],
-    "related": ["accuracy", "validation_best", "validation_last", "entropy"],
+    "baseline": [*_LEARNT],
+    "variations": ["accuracy_missing", *_LEARNT, "bias", "accuracy_missing_biased", "accuracy_biased"],
+    "related": [*_LEARNT, "entropy"],
     "response": [
         *("batch_size", "epochs", "accuracy", "entropy", "confidence"),
         *("row", "row_all", "row_normalised", "column", "column_all", "column_normalised"),

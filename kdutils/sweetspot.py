@@ -46,11 +46,8 @@ Cell = tuple[str, int, int]  # "teacher", batch size, epochs; or a control
 HARD, UNIFORM = ("hard labels", 0, 0), ("uniform", 0, 0)
 CONTROLS = (HARD, UNIFORM)
 STAGES = {"probe": "probes", "full": "full distillations"}
-COSTS = ("example_passes", "forward_passes", "multiply_adds", "seconds")
-CELL_COLUMNS = [
-    *("response", "batch_size", "epochs", "teacher_accuracy", "entropy", "probe", "full", "test", "status"),
-    *("hard", "hard_low", "hard_high", "uniform", "uniform_low", "uniform_high"),
-]
+COSTS = records.VALUES["sweetspot_cost"]
+CELL_COLUMNS = ["response", "batch_size", "epochs", *records.VALUES["sweetspot"]]
 TABLE_COLUMNS = [
     *("stage", "response", "batch_size", "epochs", "repeat", "unseen", "part"),
     *("quality", "accuracy", "entropy", "loss"),
