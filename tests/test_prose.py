@@ -280,6 +280,7 @@ def settings() -> dict[str, object]:
     reduced, full = (varied().loc[profile, "mnist"]["missing"].unstack("teacher") for profile in ("cpu", "paper"))
     loss = varied().query("topic == 'loss'")["missing"].unstack("teacher")
     retrained = reduced.loc[["4096x50", "8192x40", "4096x50, rate x4", "256x3", "equal"], "large"]
+    moved = varied().loc["cpu", "mnist"]["missing_biased"].unstack("teacher")
     family = reduced.loc["student of the large one's family"]
     return {
         "The contrast between the teachers survives every weight of the loss": (
@@ -297,6 +298,10 @@ def settings() -> dict[str, object]:
         ),
         "learns nothing of the class from the large teacher either, and much less from the small one than the plain student does": (
             family["large"] < 0.01 and family["small"] < reduced.loc["equal", "small"] / 2
+        ),
+        "names about three quarters of the class from either teacher, and half of it if it was told nothing of it": (
+            (moved.loc["student of the large one's family"] - 0.76).abs().max() < 0.02
+            and (moved.loc["student of the large one's family, told nothing"] - 0.52).abs().max() < 0.03
         ),
         "256 × 3 conveys the most of the five large teachers here": retrained.idxmax() == "256x3",
         "a single epoch conveys several times what ten do": full.loc["1 epochs", "large"]

@@ -86,7 +86,7 @@ class Bench:
         students, teachers, *_ = self.material(dataset)
         options = {"epochs": 1, "steps": steps} | changes
         chosen = [dataclasses.replace(m, **options) for m in itertools.islice(itertools.cycle(students), members)]
-        jobs = [(group, teachers, str(self.device), None, True) for group in fleets(chosen, self.device)]
+        jobs = [(group, teachers, str(self.device), True) for group in fleets(chosen, self.device)]
         for _ in in_order_of_ending(self.pool if len(jobs) > 1 else None, run_fleet, jobs):
             pass
 
@@ -344,7 +344,7 @@ def teacher_steps(protocol: TeacherProtocol, batch: int, images: torch.Tensor, d
 def fleet_memory(members: list[StudentProtocol], teachers: dict) -> float:
     """GiB that a whole fleet takes at the most, with its workers; to be run in a process of its own."""
     device = torch.device("cpu")
-    jobs = [(group, teachers, "cpu", None, True) for group in fleets(members, device)]
+    jobs = [(group, teachers, "cpu", True) for group in fleets(members, device)]
     with measure.peak_memory() as peak, workers(len(jobs), device) as pool:
         load_splits(members[0])  # as whoever records the students does
         for _ in in_order_of_ending(pool, run_fleet, jobs):
