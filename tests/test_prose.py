@@ -255,6 +255,24 @@ def linear_heads() -> dict[str, object]:
 
 
 @page("10_what_decides_it")
+def fashion_mnists_head() -> dict[str, object]:
+    table = varied().loc["cpu", "fashion_mnist"]
+    large, without, small = (
+        table.loc[("equal", "large")],
+        table.loc[("no-dense", "large")],
+        table.loc[("equal", "small")],
+    )
+    return {
+        "without its hidden dense layers Fashion-MNIST's large teacher conveys nearly as much as the small one": (
+            large["missing"] < 0.2 and small["missing"] - 0.05 < without["missing"] < small["missing"]
+        ),
+        "it is as accurate as before": near(without["teacher_accuracy"], large["teacher_accuracy"], 0.005),
+        "by about a seventh of a nat": near(without["entropy"] - large["entropy"], 1 / 7, 0.01),
+        "the variance of its similarity labels by more than half": 1.5 < without["variance"] / large["variance"] < 1.7,
+    }
+
+
+@page("10_what_decides_it")
 def counterfeits() -> dict[str, object]:
     table = varied().loc["paper"]
     conveyed = table["missing"].unstack("training")
