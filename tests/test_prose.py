@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from kdutils import claims, published, records
+from kdutils import claims, plots, published, records
 from kdutils.experiments import Study
 from kdutils.variations import summarise
 
@@ -334,4 +334,45 @@ def in_short() -> dict[str, object]:
     return {
         f"students of MNIST's large teacher name {told['mnist']} % of the class, and {nothing['mnist']} % if they were told "
         f"nothing of it (Fashion-MNIST: {told['fashion_mnist']} and {nothing['fashion_mnist']} %)": True,
+    }
+
+
+@page("01_introduction")
+def spectrum() -> dict[str, object]:
+    table = plots.spectrum_table(STUDY.response("capacity"), STUDY.spectrum()).set_index(["dataset", "teacher"])
+    scales = table["profile"].groupby("dataset").agg(set)
+    assert scales.to_dict() == {"mnist": {"paper"}, "fashion_mnist": {"cpu"}, "cifar10": {"cpu"}}, "the page names them"
+    conveyed, entropy = (100 * table["accuracy_missing"]).unstack(), table["entropy"].unstack()
+    variance, networks = table["variance"].unstack(), ["baseline", "student", "small", "large"]  # by size
+    two = ["mnist", "fashion_mnist"]
+    others = conveyed.loc[two, networks[:3]]
+    accuracy = STUDY.response("capacity").query("split == 'test' and temperature == 9")
+    accuracy = accuracy.groupby(["dataset", "teacher"])["accuracy"].mean().unstack()
+    say = lambda teacher: " and ".join(f"{conveyed.loc[d, teacher]:.0f}" for d in two)
+    mnist = conveyed.loc["mnist"]
+    return {
+        "label smoothing conveys nothing of a class that was never seen": (conveyed["uniform"] == 0).all(),
+        f"the large teacher little, {say('large')} %": True,
+        f"down to a single layer, convey {others.min(axis=None):.0f} to {others.max(axis=None):.0f} %": True,
+        "Entropy falls with size on both in every step": (entropy.loc[two, networks].diff(axis=1).iloc[:, 1:] < 0).all(
+            axis=None
+        ),
+        f"Label smoothing has {entropy.loc['mnist', 'uniform']:.2f} nats": True,
+        "a sixth of a nat less than the small one": near(
+            entropy.loc["mnist", "small"] - entropy.loc["mnist", "large"], 1 / 6, 0.02
+        ),
+        f"know {mnist['large']:.0f} % of the missing class where those of the small one know {mnist['small']:.0f} %": True,
+        "half a nat more than the small teacher": near(
+            entropy.loc["mnist", "baseline"] - entropy.loc["mnist", "small"], 0.5, 0.1
+        ),
+        f"its students know less, {mnist['baseline']:.0f} %": mnist["baseline"] < mnist["small"] - 3,
+        "on MNIST less than the small teacher's and the student's, on Fashion-MNIST less than any other network's": (
+            variance.loc["mnist", "baseline"] < variance.loc["mnist", ["small", "student"]].min()
+            and variance.loc["fashion_mnist", networks].idxmin() == "baseline"
+        ),
+        f"Yet its students know {say('baseline')} % of the class": True,
+        "the single layer is the least accurate of the four": (
+            accuracy.loc[two, networks].idxmin(axis=1) == "baseline"
+        ).all(),
+        f"what little is conveyed, {conveyed.loc['cifar10'].max():.0f} % at most": True,
     }
