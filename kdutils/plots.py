@@ -762,7 +762,9 @@ def spectrum(table: pd.DataFrame, datasets: list[str]) -> Figure:
                 axis.vlines(where[0], 100 * point.low, 100 * point.high, color=colour)
             axis.set(xlabel=name, title=_title(of), ylim=(-5, 105))
         row[1].set_xlim(left=-0.05 * of["variance"].max())
-        row[1].legend(fontsize="x-small", title="soft labels from")
+    if panels:  # one for all, below: within a panel it hid a mark
+        marks = panels[0][0][1].get_legend_handles_labels()
+        figure.legend(*marks, loc="outside lower center", ncols=5, fontsize="small", title="soft labels from")
     return figure
 
 
