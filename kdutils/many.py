@@ -224,7 +224,7 @@ def _longest_first(seconds: list[float], machines: int) -> float:
 
 
 def row_seconds(results: str | Path = "") -> float:
-    """Processor seconds, measured here, that adding to the table "runs" takes for each of its rows: it is read and written whole."""
+    """Processor seconds, measured here, that adding to the table "runs" takes for each of its rows, for all are read."""
     runs = records.load("runs", results).to_dict("records")
     taken = []
     with tempfile.TemporaryDirectory() as folder:

@@ -83,6 +83,16 @@ def near(value: float, said: float, by: float) -> bool:
     return abs(value - said) <= by
 
 
+@page("02_related_work")
+def what_is_recorded() -> dict[str, object]:
+    table = records.load("related").query("dataset != 'digits'").groupby(["dataset", "profile"])["seed"].nunique()
+    return {
+        "recorded so far for Fashion-MNIST at the reduced scale, on three seeds": (
+            table.to_dict() == {("fashion_mnist", "cpu"): 3}
+        )
+    }
+
+
 @page("04_1_similarity_information")
 def tables_4_to_6() -> dict[str, object]:
     table, means = equal(), by_temperature()
@@ -90,6 +100,7 @@ def tables_4_to_6() -> dict[str, object]:
         "accuracy"
     ]
     off = (table.stack() - printed).abs().unstack("teacher")
+    low = printed.unstack("teacher")["large"].groupby(["dataset", "temperature"]).mean()
     falls = lambda of: (of.diff().dropna() < 0).all()
     return {
         "On all three data sets the small teacher's student is ahead in every one of the 60 cells": (
@@ -105,12 +116,8 @@ def tables_4_to_6() -> dict[str, object]:
         "What Fashion-MNIST's and MNIST's large teachers convey falls as T grows": (
             falls(means.loc["fashion_mnist", "large"]) and falls(means.loc["mnist", "large"])
         ),
-        "in print it is low throughout": printed.unstack("teacher")["large"]
-        .groupby(["dataset", "temperature"])
-        .mean()
-        .max()
-        < 10,
-        "The fall with T": falls(means.loc["cifar10", "small"][6:]),
+        "in print it is low throughout": low.max() < 10,
+        "It is there on CIFAR-10 (one seed), less deep than printed": falls(means.loc["cifar10", "small"][6:]),
     }
 
 
