@@ -447,6 +447,7 @@ class Study:
         named = trainings(self.full, dataset)
         cell = lambda how: teacher("large", str(how), how)
         equal = [teacher(name, "equal", named["equal"][name]) for name in TEACHERS]
+        none = TeacherRun(dataset, "none", "none", seed)
         taught = lambda teacher, table, **fields: StudentRun(teacher, self.student(teacher, **fields), table)
         kinds: list[tuple[TeacherRun, dict[str, float]]]
         match group:
@@ -474,13 +475,16 @@ class Study:
                 often = {"epochs": EVALUATIONS, "steps": round(self.full.steps(dataset) / EVALUATIONS)}
                 more = map(cell, retrained(self.full, dataset)) if group == "few_examples_retrained" else []
                 chosen = itertools.product([*equal, *more], SELECTIONS, self.full.numbers(dataset))
-                return [taught(t, "few_examples", selection=s, examples=n, **often) for t, s, n in chosen]
+                found = [taught(t, "few_examples", selection=s, examples=n, **often) for t, s, n in chosen]
+                # And no teacher at all, whose students can choose their examples at random alone.
+                alone = often | {"selection": "random", "temperature": 1.0, "alpha": 0.0}
+                return found + [taught(none, "few_examples", examples=n, **alone) for n in self.full.numbers(dataset)]
             case "sweet_spot":
                 teachers = self.runs_of(dataset, seed, "sweep")
                 return [taught(t, "baseline", role="student-baseline") for t in teachers]
             case "baseline":
                 # Two controls: a response that says nothing, and no response at all (alpha = 0).
-                silent, none = (TeacherRun(dataset, name, name, seed) for name in (UNIFORM, "none"))
+                silent = TeacherRun(dataset, UNIFORM, UNIFORM, seed)
                 teachers = [*equal, *map(cell, self.chosen(dataset)), silent]
                 kinds = [(t, {"temperature": at}) for t in teachers for at in self.full.temperatures[dataset]]
                 kinds.append((none, {"temperature": 1.0, "alpha": 0.0}))
@@ -538,7 +542,8 @@ class Study:
             students that lack a class: Tables 4-6 (10 classes x all temperatures for every teacher); Figure 2 (at T = 9,
             from the group "capacity", and by label smoothing)
         "few_examples", "few_examples_retrained"
-            students that learn from few examples: Figure 4; Figure 8, with the retrained teachers
+            students that learn from few examples, and by no teacher as a control: Figure 4; Figure 8, with the retrained
+            teachers
         "sweet_spot", "baseline"
             single-layer students: at T = 9 from each cell of the sweep (Figure 1 a); at all T from small, large and
             retrained large, and by two controls: a uniform teacher, and no teacher (Figure 9)

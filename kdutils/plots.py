@@ -382,19 +382,19 @@ def few_examples(
 ) -> Figure:
     """Figures 4 and 8: students' accuracy against examples a class, highest on the way left, final right.
 
-    From records "few_examples". Colours are teachers, lines are `selections`.
+    From records "few_examples". Colours are teachers, grey no teacher; lines are `selections`.
     """
     measures = {"validation_best": "highest on the way", "validation_last": "final"}
     table = table[table["selection"].isin(selections)]
     figure, panels = _panels(table, datasets, "student's validation accuracy [%]", 3.6, sharey="row")
     for row, of in panels:
-        others = sorted(set(of["training"]) - {"equal"})
+        others = sorted(set(of["training"]) - {"equal", "none"})
         sizes = sorted(of["examples"].unique())
         for axis, (value, measure) in zip(row, measures.items(), strict=True):
             for (training, teacher, selection), lines in of.groupby(["training", "teacher", "selection"], sort=False):
                 label, colour = _teacher(training, teacher)
                 label += f", {SELECTIONS[selection]}"
-                colour = colour if training == "equal" else RETRAINED[others.index(training)]
+                colour = RETRAINED[others.index(training)] if training in others else colour
                 options = {"marker": "o", "markersize": 3.5, "label": label, "shade": 0.15}
                 _band(axis, lines, "examples", value, SELECTION_STYLES[selection], colour, 100, **options)
             axis.set(xscale="log", title=f"{_title(of)}\n{measure}", xlabel="examples a class")
@@ -413,8 +413,8 @@ def learning_curves(curves: pd.DataFrame, datasets: list[str], examples: tuple[i
     for axis, of in panels:
         for n, style in zip((n for n in examples if n in set(of["examples"])), ("-", "--", ":"), strict=False):
             for teacher, lines in of[of["examples"] == n].groupby("teacher", sort=False):
-                options = {"label": f"{teacher}, {n}", "linewidth": 1.5, "shade": 0.15}
-                _band(axis, lines, "step", "validation", style, COLOURS[teacher], 100, **options)
+                options = {"label": f"{CONTROLS.get(teacher, teacher)}, {n}", "linewidth": 1.5, "shade": 0.15}
+                _band(axis, lines, "step", "validation", style, COLOURS.get(teacher, "0.45"), 100, **options)
         axis.set(title=_title(of), xlabel="optimiser steps")
     if panels:
         marks = panels[0][0].get_legend_handles_labels()

@@ -73,14 +73,20 @@ def test_the_seeds_are_those_of_the_profile_unless_given():
 
 
 def test_few_examples_get_as_many_steps_as_the_whole_transfer_set():
-    """Figure 4 at equal steps; each number of examples, selection and teacher once."""
+    """Figure 4 at equal steps; each number of examples, selection and teacher once, and at random without a teacher."""
     study = Study("paper", ["mnist"], seeds=1)
     runs = study.runs("few_examples")
     whole = study.runs("missing_class")[0].protocol
-    assert len(runs) == 2 * 3 * 9 and {r.protocol.examples for r in runs} == {5, 10, 20, 50, 100, 200, 500, 1000, 2000}
+    alone = [r for r in runs if r.teacher.teacher == "none"]
+    taught = [r for r in runs if r not in alone]
+    numbers = {5, 10, 20, 50, 100, 200, 500, 1000, 2000}
+    assert len(taught) == 2 * 3 * 9 and {r.protocol.examples for r in taught} == numbers
+    assert len(alone) == 9 and {r.protocol.examples for r in alone} == numbers
+    assert {(r.protocol.selection, r.protocol.alpha, r.protocol.temperature) for r in alone} == {("random", 0, 1)}
     for run in runs:
         assert run.protocol.epochs * run.protocol.steps == whole.epochs * -(-55_000 // whole.batch_size)
-        assert run.protocol.temperature == 9 and run.protocol.missing_class is None
+        assert run.protocol.missing_class is None
+        assert run.protocol.temperature == 9 or run in alone
     assert {r.protocol.examples for r in Study("cpu", ["cifar10"]).runs("few_examples")} == {5, 20, 50, 200}
 
 
