@@ -405,6 +405,7 @@ def test_temperature_fall(dataset, fall, verdict, seeds):
     at = lambda seed, c, t: 70 - fall * (t - 3) / 17 + (c - 4.5)
     row = decide("temperature-fall", missing_class(at, 10, seeds, dataset=dataset), dataset)
     assert row["verdict"] == verdict and row["estimate"] == pytest.approx(fall, abs=1e-9) and row["seeds"] == seeds
+    assert ("it rises" in row["detail"]) == (fall < 0 and dataset != "fashion_mnist")
 
 
 @pytest.mark.parametrize("dataset", ["fashion_mnist", "cifar10"])
@@ -463,6 +464,26 @@ def test_faster(gaps, verdict):
     row = decide("faster", curves(dict(zip((5, 50, 500), gaps, strict=True))))
     assert row["verdict"] == verdict and row["estimate"] == pytest.approx(np.mean(gaps), abs=1e-9)
     assert f"above at {sum(g > 0 for g in gaps)} of 3" in row["detail"] and row["unit"] == "points"
+
+
+def test_the_share_to_ones_own_best_looks_at_the_course_and_not_at_the_level():
+    """A student that is ahead by the same all the way is no faster; one that jumps early is."""
+    course = {"slow": np.linspace(0.1, 1, 10), "fast": np.minimum(1, np.linspace(0.5, 2, 10))}
+    table = pd.DataFrame(
+        WHERE | {"teacher": t, "seed": 0, "selection": "random", "examples": 5, "step": 10 * n, "validation": level * v}
+        for t, level in (("slow", 0.9), ("fast", 0.45))
+        for n, v in enumerate(course[t], 1)
+    )
+    shares = claims.share_to_own_best(table).groupby("teacher").mean()
+    assert shares.to_dict() == {"slow": 1.0, "fast": 0.4}
+    again = claims.share_to_own_best(table.assign(validation=table["validation"] / 3))
+    assert again.groupby("teacher").mean().equals(shares)
+
+
+def test_a_mean_of_ratios_says_how_many_are_bounds():
+    free = decide("examples-ratio", few_examples({SMALL: LINE, LARGE: shifted(2)}))
+    bound = decide("examples-ratio", few_examples({SMALL: shifted(0.01), LARGE: LINE}))
+    assert free["unit"] == "times" and "bounds)" in bound["unit"] and bound["unit"].startswith("times (")
 
 
 def test_faster_by_seeds_needs_an_interval():

@@ -13,7 +13,9 @@ import pytest
 from conftest import ROOT
 
 from kdutils import claims, plots, published, records
+from kdutils.claims import LARGE, SMALL
 from kdutils.experiments import Study
+from kdutils.protocols import PROFILES
 from kdutils.variations import summarise
 
 CHECKS: list[tuple[str, Callable[[], dict[str, object]]]] = []
@@ -83,6 +85,38 @@ def near(value: float, said: float, by: float) -> bool:
     return abs(value - said) <= by
 
 
+@functools.cache
+def whole() -> pd.DataFrame:
+    """Test accuracy in percent of students that lack no class less that of hard labels, by data set and teacher; columns: responses."""
+    table = records.load("variations").query("profile == 'paper' and missing_class.isna() and temperature in (1, 9)")
+    wide = 100 * table.pivot_table(index=["dataset", "teacher"], columns="training", values="accuracy")
+    alone = wide["none"].xs("none", level="teacher")
+    wide = wide.drop("none", level="teacher")[["equal", "even", "permuted", "permuted by class", "class mean"]]
+    return wide.sub(alone, axis=0, level="dataset")
+
+
+@page("03_response_based_techniques")
+def variance_in_response() -> dict[str, object]:
+    table = STUDY.response().query("training == 'equal' and temperature == 9")
+    wide = np.log(
+        table.pivot_table(index=["dataset", "split", "seed"], columns="teacher", values=list(claims.VARIANCES))
+    )
+    logs = pd.DataFrame({v: wide[v]["large"] - wide[v]["small"] for v in claims.VARIANCES})
+    fashion = [claims.interval(logs.loc[("fashion_mnist", "test"), v]) for v in claims.VARIANCES]
+    cifar10 = logs.loc["cifar10"].groupby("split").mean()
+    similarity = [v for v in claims.VARIANCES if not v.endswith("_all")]
+    return {
+        "varies less by two of the six definitions and more by three": (
+            sum(i.high < 0 for i in fashion) == 2 and sum(i.low > 0 for i in fashion) == 3
+        ),
+        "varies more by every one, on test images": (cifar10.loc["test"] > 0).all(),
+        "on the transfer set, which it has all but memorised, by four of six": (cifar10.loc["train"] > 0).sum() == 4,
+        "among similarity labels the large teacher varies less by every definition": (
+            logs.loc[("mnist", "test"), similarity] < 0
+        ).all(axis=None),
+    }
+
+
 @page("02_related_work")
 def what_is_recorded() -> dict[str, object]:
     table = records.load("related").query("dataset != 'digits'").groupby(["dataset", "profile"])["seed"].nunique()
@@ -146,6 +180,41 @@ def figure_3() -> dict[str, object]:
         ),
         "But on CIFAR-10 the large teacher's vary the more": variance["cifar10", "large"]
         > variance["cifar10", "small"],
+    }
+
+
+@page("04_1_similarity_information")
+def what_large_is() -> dict[str, object]:
+    table = STUDY.response().query("training == 'equal'")
+    accuracy = table.query("temperature == 9").pivot_table(
+        index=["dataset", "seed"], columns=["teacher", "split"], values="accuracy"
+    )
+    nats = table.query("dataset == 'cifar10' and teacher == 'large'").pivot_table(
+        index="temperature", columns="split", values="entropy"
+    )
+    cifar10 = 100 * accuracy.loc["cifar10", "large"].iloc[0]
+    return {
+        "On Fashion-MNIST the large teacher is no better a classifier than the small one, on all three seeds": (
+            accuracy.loc["fashion_mnist"].loc[:2, ("large", "test")]
+            < accuracy.loc["fashion_mnist"].loc[:2, ("small", "test")]
+        ).all(),
+        f"is right on {cifar10['train']:.0f} % of the transfer set and on {cifar10['test']:.0f} % of the test set": True,
+        f"{nats.loc[3, 'train']:.2f} nats at T = 3, where it has {nats.loc[3, 'test']:.2f} on test images": True,
+    }
+
+
+@page("04_2_one_example_many_classes")
+def on_the_same_images() -> dict[str, object]:
+    table = STUDY.few_examples().query("selection == 'random'")
+    leads = {
+        d: claims._difference(of, ["seed", "examples"], "validation_best", SMALL, LARGE)
+        for d, of in table.groupby("dataset")
+    }
+    mean = {d: 100 * of.mean() for d, of in leads.items()}
+    clear = {d: sum(claims.interval(at).low > 0 for _, at in of.groupby("examples")) for d, of in leads.items()}
+    return {
+        f"ahead by {mean['mnist']:.1f} points on MNIST and {mean['fashion_mnist']:.1f} on Fashion-MNIST": True,
+        "clear of the noise at four and at eight numbers of nine": (clear["mnist"], clear["fashion_mnist"]) == (4, 8),
     }
 
 
@@ -229,6 +298,15 @@ def width_and_head() -> dict[str, object]:
     networks = table[table["topic"].isin(["network", "as in Tables 4-6"])]
     networks = networks.drop(("no dropout", "large"))  # whose hidden dense layers are those of the large one
     given = 100 * missing.loc[["dense", "dense, no dropout"], "small"]
+    gap = 100 * (missing.loc["equal", "small"] - missing.loc["equal", "large"])
+    alike = [
+        100 * (missing.loc[small, "small"] - missing.loc[large, "large"])
+        for small, large in (("equal", "no-dense"), ("dense", "equal"))
+    ]
+    ranks = lambda of: table.loc[of][["missing", "entropy", "variance"]].corr("spearman").loc["missing"]
+    headless = ranks(table["topic"].isin(["network", "length", "as in Tables 4-6"]) & table["hidden"].eq(0))
+    lengths = table["topic"].eq("length") | (table.index.get_level_values("training") == "equal")
+    by_length = ranks(lengths & (table.index.get_level_values("teacher") == "large"))
     widths = ["equal", "width/2", "width/4", "width/8", "width/16"]
     return {
         "The small teacher conveys as much at a seventieth of its parameters": (
@@ -243,7 +321,34 @@ def width_and_head() -> dict[str, object]:
         "the one with the least of all conveys the greater part of the missing class": (
             networks.loc[networks["entropy"].idxmin(), "missing"] > 0.5
         ),
+        f"{alike[0]:.0f} to {alike[1]:.0f} of the {gap:.0f} points between them remain": True,
+        f"{alike[1]:.0f} points remain, and {alike[0]:.0f} where neither has": True,
+        "over the lengths of the large one's training closely": by_length["entropy"] >= 0.9
+        and headless["entropy"] > 0.5,
+        "it goes the other way": headless["variance"] < -0.5 and by_length["variance"] < -0.5,
         "the large one with the most conveys little": networks.loc[networks["entropy"].idxmax(), "missing"] < 0.2,
+    }
+
+
+@page("10_what_decides_it")
+def where_no_class_is_missing() -> dict[str, object]:
+    gains = whole()
+    own, told = gains["equal"].unstack(), (gains["equal"] - gains["even"]).unstack()
+    seeds = STUDY.missing_class().query("dataset == 'mnist' and training == 'equal' and teacher == 'large'")
+    means = 100 * seeds.query("temperature == 9").groupby("seed")["accuracy_missing"].mean()
+    helped = [told.loc["mnist", "small"], told.loc["mnist", "large"], told.loc["fashion_mnist", "small"]]
+    return {
+        "No teacher's own response beats hard labels alone": (own < 0).all(axis=None),
+        "the small teachers' cost a student a tenth of a point, CIFAR-10's more than one": (
+            all(near(own.loc[d, "small"], -0.1, 0.05) for d in ("mnist", "fashion_mnist"))
+            and own.loc["cifar10", "small"] < -1
+        ),
+        f"the large teachers' {-own['large'].max():.1f} to {-own['large'].min():.1f}": True,
+        f"by {min(helped):.1f} to {max(helped):.1f} points": True,
+        "by one to three": near(told.loc["cifar10"].max(), -1, 0.2) and near(told.loc["cifar10"].min(), -3, 0.2),
+        "does best of all with similarity labels that are all alike": gains.loc[("cifar10", "small")].idxmax() == "even"
+        and gains.loc[("cifar10", "small"), "even"] > 0,
+        f"conveys {means.min():.1f} to {means.max():.1f} % over three": len(means) == 3,
     }
 
 
@@ -307,6 +412,8 @@ def settings() -> dict[str, object]:
     retrained = reduced.loc[["4096x50", "8192x40", "4096x50, rate x4", "256x3", "equal"], "large"]
     moved = varied().loc["cpu", "mnist"]["missing_biased"].unstack("teacher")
     family = reduced.loc["student of the large one's family"]
+    trained = varied().loc["cpu", "mnist"].query("teacher == 'large'").droplevel("teacher")
+    trained = trained[trained["topic"].isin(["length", "retraining", "as in Tables 4-6"])]
     return {
         "The contrast between the teachers survives every weight of the loss": (
             loss["small"] > loss["large"] + 0.1
@@ -324,6 +431,20 @@ def settings() -> dict[str, object]:
         "learns nothing of the class from the large teacher either, and much less from the small one than the plain student does": (
             family["large"] < 0.01 and family["small"] < reduced.loc["equal", "small"] / 2
         ),
+        "ahead by 13 points with the plain student and by 3 with this one": (
+            near(100 * (moved.loc["equal", "small"] - moved.loc["equal", "large"]), 13, 0.5)
+            and near(100 * np.diff(moved.loc["student of the large one's family", ["large", "small"]]).item(), 3, 0.5)
+        ),
+        "4096 stands for 372 there, 8192 for 745 and 256 for 23": [
+            PROFILES["cpu"].batch_size("mnist", size) for size in (4096, 8192, 256)
+        ]
+        == [372, 745, 23],
+        "over the large teacher's trainings, these and those of other lengths, what is conveyed goes with entropy": (
+            trained["missing"].corr(trained["entropy"], method="spearman") > 0.9
+        ),
+        "The large batches fail because they leave less entropy, not more": (
+            trained.loc[["4096x50", "8192x40", "4096x50, rate x4"], "entropy"].max() < trained.loc["equal", "entropy"]
+        ),
         "names about three quarters of the class from either teacher, and half of it if it was told nothing of it": (
             (moved.loc["student of the large one's family"] - 0.76).abs().max() < 0.02
             and (moved.loc["student of the large one's family, told nothing"] - 0.52).abs().max() < 0.03
@@ -338,9 +459,17 @@ def settings() -> dict[str, object]:
 def in_short() -> dict[str, object]:
     moved = 100 * varied().loc["paper", "missing_biased"].unstack("training").xs("large", level="teacher")
     told, nothing = moved["equal"].map("{:.0f}".format), moved["even"].map("{:.0f}".format)
+    cost = -whole()["equal"].unstack()
+    small, large = cost["small"], cost["large"]
+    at = 100 * varied().loc["paper", "mnist"]["missing"]
+    pairs = ((("equal", "small"), ("no-dense", "large")), (("dense", "small"), ("equal", "large")))
+    remains = [at[one] - at[other] for one, other in (*pairs, (("equal", "small"), ("equal", "large")))]
     return {
         f"students of MNIST's large teacher name {told['mnist']} % of the class, and {nothing['mnist']} % if they were told "
         f"nothing of it (Fashion-MNIST: {told['fashion_mnist']} and {nothing['fashion_mnist']} %)": True,
+        f"the small teachers' cost a student {small['mnist']:.1f} points (CIFAR-10's {small['cifar10']:.1f}), "
+        f"the large ones' {large.min():.1f} to {large.max():.1f}": near(small["fashion_mnist"], small["mnist"], 0.05),
+        f"with equal heads {remains[0]:.0f} to {remains[1]:.0f} of the {remains[2]:.0f} points": True,
     }
 
 
