@@ -426,8 +426,9 @@ class Study:
                 rows = table[(table["profile"] == profile) & (table["dataset"] == dataset)]
                 found.append(rows[pd.MultiIndex.from_frame(rows[["training", "teacher"]]).isin(names)])
             parts.append(max(found, key=lambda rows: rows.groupby(["training", "teacher"]).ngroups))
-        # Equal training and the small teacher first, as tables show them.
-        return self._by_dataset(pd.concat(parts).sort_values(["training", "teacher"], ascending=False, kind="stable"))
+        # Equal training and the small teacher first, as tables show them, and controls last.
+        table = pd.concat(parts).sort_values(["training", "teacher"], ascending=False, kind="stable")
+        return self._by_dataset(table.sort_values("teacher", key=lambda of: of.isin([UNIFORM, "none"]), kind="stable"))
 
     def _by_dataset(self, table: pd.DataFrame) -> pd.DataFrame:
         return table.sort_values(

@@ -218,6 +218,56 @@ def on_the_same_images() -> dict[str, object]:
     }
 
 
+def over_hard_labels(group: str) -> pd.DataFrame:
+    """What teachers add to hard labels alone on the same random images, in points: an interval in each cell."""
+    table = STUDY.few_examples(group).query("selection == 'random'")
+    table = table.assign(teacher=table["teacher"].where(table["training"].isin(["equal", "none"]), table["training"]))
+    wide = 100 * table.pivot_table(index=["dataset", "seed", "examples"], columns="teacher", values="validation_best")
+    gains = wide.drop(columns="none").sub(wide["none"], axis=0).stack()
+    return gains.groupby(["dataset", "teacher", "examples"]).apply(claims.interval).unstack()
+
+
+@page("04_2_one_example_many_classes")
+def beside_hard_labels() -> dict[str, object]:
+    found = over_hard_labels("few_examples")
+    most = {d: max(i.estimate for i in found.loc[d, "small"]) for d in ("mnist", "fashion_mnist")}
+    above = {key: [n for n, i in of.items() if i.low > 0] for key, of in found.drop("cifar10").iterrows()}
+    below = {key: [n for n, i in of.items() if i.high < 0] for key, of in found.drop("cifar10").iterrows()}
+    lead = lambda d, n: found.loc[(d, "small"), n].estimate - found.loc[(d, "large"), n].estimate
+    return {
+        f"by up to {most['mnist']:.0f} points on MNIST and {most['fashion_mnist']:.0f} on Fashion-MNIST": True,
+        "from 20 to 1,000 and from 10 to 2,000 examples a class": (
+            above["mnist", "small"] == [20, 50, 100, 200, 500, 1000]
+            and above["fashion_mnist", "small"] == [10, 20, 50, 100, 200, 500, 1000, 2000]
+        ),
+        "With five digits a class hard labels are the better teacher": below["mnist", "small"] == [5],
+        "clear of noise at a single number, MNIST's 50": (
+            above["mnist", "large"] == [50] and above["fashion_mnist", "large"] == []
+        ),
+        "with five digits a class, and with 2,000 of Fashion-MNIST, its students are behind hard labels": (
+            below["mnist", "large"] == [5] and below["fashion_mnist", "large"] == [2000]
+        ),
+        "at the largest numbers half of it or more is the large one's hindrance": all(
+            found.loc[(d, "small"), 2000].estimate <= 0.5 * lead(d, 2000) + 0.1 for d in most
+        ),
+        "CIFAR-10 is alike": found.loc["cifar10"]
+        .map(lambda i: getattr(i, "estimate", np.nan))
+        .T.eval("small >= large and small > 0")[[5, 20, 50, 200]]
+        .all(),
+    }
+
+
+@page("05_similarity_rich_inculcation")
+def retrained_beside_hard_labels() -> dict[str, object]:
+    found = over_hard_labels("few_examples_retrained").loc["mnist"].dropna(axis=1).map(lambda i: i.estimate)
+    return {
+        "it is ahead up to 100 examples a class and behind from 200 on": (
+            (found.loc["4096x50", :100] > 0).all() and (found.loc["4096x50", 200:] < 0).all()
+        ),
+        "with 500 even the small teacher's is behind": (found[500] < 0).all(),
+    }
+
+
 @page("04_1_similarity_information")
 def with_t_squared() -> dict[str, object]:
     students = records.load("variations").query(
