@@ -476,10 +476,12 @@ class Study:
                 often = {"epochs": EVALUATIONS, "steps": round(self.full.steps(dataset) / EVALUATIONS)}
                 more = map(cell, retrained(self.full, dataset)) if group == "few_examples_retrained" else []
                 chosen = itertools.product([*equal, *more], SELECTIONS, self.full.numbers(dataset))
-                found = [taught(t, "few_examples", selection=s, examples=n, **often) for t, s, n in chosen]
+                students = [taught(t, "few_examples", selection=s, examples=n, **often) for t, s, n in chosen]
                 # And no teacher at all, whose students can choose their examples at random alone.
                 alone = often | {"selection": "random", "temperature": 1.0, "alpha": 0.0}
-                return found + [taught(none, "few_examples", examples=n, **alone) for n in self.full.numbers(dataset)]
+                return students + [
+                    taught(none, "few_examples", examples=n, **alone) for n in self.full.numbers(dataset)
+                ]
             case "sweet_spot":
                 teachers = self.runs_of(dataset, seed, "sweep")
                 return [taught(t, "baseline", role="student-baseline") for t in teachers]
