@@ -461,8 +461,7 @@ def counterfeits() -> dict[str, object]:
         "From it students name at most 3 % of the class": mean.drop(("fashion_mnist", "large")).max() < 0.03,
         "On MNIST that alone makes up about two thirds": all(near(x, 0.65, 0.03) for x in moved.loc["mnist", "even"]),
         "MNIST's small teacher on three seeds, all else on one": (
-            seeds.loc[("mnist", "small"), ["equal", "permuted", "permuted by class", "even"]].eq(3).all()
-            and seeds.drop(("mnist", "small")).eq(1).all(axis=None)
+            seeds.loc[("mnist", "small")].eq(3).all() and seeds.drop(("mnist", "small")).eq(1).all(axis=None)
         ),
     }
 
