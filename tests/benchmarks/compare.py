@@ -319,7 +319,7 @@ def teacher_steps(protocol: TeacherProtocol, batch: int, images: torch.Tensor, d
     images = images.to(device)
     labels = torch.randint(10, (len(images),), device=device)
     model = create_model(protocol.dataset, protocol.role, dropout=protocol.dropout, seed=seed_for("init", 0))
-    layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+    layout = torch.channels_last
     model = model.to(device, memory_format=layout).train()
     optimizer = make_optimizer(model, protocol.optimizer, protocol.learning_rate)
     order = itertools.cycle(torch.randperm(len(images)).to(device).split(batch)[: max(1, len(images) // batch)])
