@@ -242,7 +242,7 @@ def _per_split(table: pd.DataFrame, one: tuple) -> dict | None:
         return None
     per_split = gaps.groupby("split").apply(interval)
     detail = ", ".join(f"{split}: {i.estimate:+.3f}" for split, i in per_split.items())
-    return _found([_above(i) for i in per_split], per_split["test"], "within/between", detail)
+    return _found([_above(i) for i in per_split], per_split["test"], "within/between scatter", detail)
 
 
 @_claim("tighter-clusters", "4.3, Fig. 5", "scatter", "teachers")
@@ -285,7 +285,7 @@ def _ratio(table: pd.DataFrame, slow: tuple, fast: tuple, wanted: float) -> dict
             detail += f"; {count} of {len(ratios)} are {bound} that"
     # Bounds are taken at their value, which a reader of the mean must know.
     bounds = (ratios["bound"] != "").sum()
-    unit = f"times ({bounds} of {len(ratios)} bounds)" if bounds else "times"
+    unit = f"times ({bounds} of {len(ratios)} ratios are bounds)" if bounds else "times"
     return _found([some, i.estimate >= HALF * wanted], i, unit, detail, partly=some)
 
 
@@ -415,7 +415,7 @@ def _retrained_baseline(table: pd.DataFrame, dataset: str) -> dict | None:
     return _everywhere(gaps, "temperature", "points", f"retrained {retrained[0][0]}; above {{}} T")
 
 
-@_claim("temperature-fall", "4.1, Tables 4-6", "missing_class", "missing_class", what="T = 3 less T = 20")
+@_claim("temperature-fall", "Tables 4-6, as printed", "missing_class", "missing_class", what="T = 3 less T = 20")
 def _falls_with_temperature(table: pd.DataFrame, dataset: str) -> dict | None:
     """What the small teacher conveys of a missing class falls as T grows, and hardly on MNIST.
 
@@ -480,7 +480,7 @@ def _varies_less(table: pd.DataFrame, dataset: str) -> dict | None:
     each = {name: interval(logs[name]) for name in logs}
     less = [i.estimate < 0 and not i.high >= 0 for i in each.values()]
     detail = ", ".join(f"{name.replace('_', ' ')} {np.exp(i.estimate):.2f}" for name, i in each.items())
-    return _found(less, _geometric(logs.mean(axis=1)), "times, geometric mean", detail)
+    return _found(less, _geometric(logs.mean(axis=1)), "times, mean of six definitions", detail)
 
 
 @_claim("not-linear", "3.3, Fig. 3", "response", "teachers", what="large teacher")
@@ -500,7 +500,7 @@ def _not_linear(table: pd.DataFrame, dataset: str) -> dict | None:
     bend = (wide - pd.DataFrame(line)).abs().max(axis=1) / rise
     each = {teacher: interval(of) for teacher, of in bend.groupby("teacher")}
     detail = ", ".join(f"{teacher} {i.estimate:.2f}" for teacher, i in each.items())
-    return _found([i.estimate >= BENT for i in each.values()], each["large"], "of its rise", detail)
+    return _found([i.estimate >= BENT for i in each.values()], each["large"], "of its rise with T", detail)
 
 
 def _unseen(table: pd.DataFrame, training: str, teacher: str) -> pd.Series:
@@ -526,7 +526,7 @@ def _entropy_is_the_cause(table: pd.DataFrame, dataset: str) -> dict | None:
     return _found([abs(i.estimate) <= ALIKE], i, "points", detail, partly=abs(i.estimate) <= HALF * own.mean())
 
 
-@_claim("only-regularises", "3.2-3.3, Fig. 2", "variations", "variations", what="even less hard labels")
+@_claim("only-regularises", "1, 3.3-3.4, Fig. 2", "variations", "variations", what="all alike less hard labels")
 def _only_regularises(table: pd.DataFrame, dataset: str) -> dict | None:
     """A response without similarity information only regularises, as label smoothing does.
 

@@ -402,8 +402,9 @@ class Study:
             f"recorded {runs['date'].max()}",
             *(f"{d} not yet run" for d in lacking),
         ]
-        reduced = [f"{d}: {less}" for p, of in shown.items() for d in of if (less := PROFILES[p].reductions(d))]
-        return f"*{' · '.join(parts)}* · {command}" + (f"\n\nReduced: {'; '.join(reduced)}." if reduced else "")
+        groups = {*ARTEFACTS[artefact].groups}
+        reduced = [f"{d}: {less}" for p, of in shown.items() for d in of if (less := PROFILES[p].reductions(d, groups))]
+        return f"*{' · '.join(parts)}* · {command}" + (f"\n\nReduced: {'. '.join(reduced)}." if reduced else "")
 
     def table(self, name: str, group: str) -> pd.DataFrame:
         """The records of one table that belong to a group of runs, run first where that was asked for.

@@ -797,7 +797,11 @@ def entropy_lines(table: pd.DataFrame, datasets: list[str]) -> Figure:
 
 def networks_table(networks: pd.DataFrame, caption: str, name: str) -> Table:
     """Table 7, with what each network costs and how many times larger a student's teachers are."""
-    columns: dict[str, Any] = {"data": "{data}", "network": "{role}", "layers": "{conv} conv, {dense} dense"}
+    columns: dict[str, Any] = {
+        "data": "{data}",
+        "network": "{role}",
+        "layers, as printed": "{conv} conv, {dense} dense",
+    }
     columns |= {"published": "{published:,}", "ours": "{ours:,}", "multiply-adds": "{multiply_adds:,}"}
     columns |= {"MB": "{megabytes:.2f}"}
     for t in TEACHERS:
@@ -914,6 +918,9 @@ def ladder(table: pd.DataFrame, dataset: str) -> Figure:
     return figure
 
 
+VARIATION_NAMES = {"equal": "as in Tables 4-6", "1 epochs": "1 epoch", "students, 1 epochs": "students, 1 epoch"}
+
+
 def variations_table(rows: pd.DataFrame, caption: str, name: str, network: bool = True) -> Table:
     """One line a variation and teacher: the response, and what its students learned; percent, nats.
 
@@ -921,6 +928,7 @@ def variations_table(rows: pd.DataFrame, caption: str, name: str, network: bool 
     """
     fractions = ["teacher_accuracy", "missing", "missing_biased"]
     rows = rows.assign(**100 * rows[fractions].astype(float), variance=1000 * rows["variance"])
+    rows["training"] = rows["training"].replace(VARIATION_NAMES)
     shown = lambda row: title(row.dataset, row.profile)
     columns: dict[str, Any] = {"data": shown, "variation": "{training}", "teacher": "{teacher}"}
     columns |= {"missing class": "**{missing:.1f}**", "bias at its best": "{missing_biased:.1f}"}
@@ -937,7 +945,7 @@ def contrast(rows: pd.DataFrame, what: str, caption: str, name: str) -> Table:
     """
     notes = {"missing": "", "missing_biased": ", bias at its best"}
     rows = rows.assign(data=list(map(title, rows["dataset"], rows["profile"])))
-    rows[what] = rows["training"].replace("equal", "as in Tables 4-6")
+    rows[what] = rows["training"].replace(VARIATION_NAMES)
     wide = 100 * rows.pivot_table(index=["data", what], columns="teacher", values=list(notes), sort=False)
     wide = wide.reindex(columns=itertools.product(notes, TEACHERS)).map("{:.1f}".format, na_action="ignore").fillna("–")
     wide.columns = [teacher + notes[value] for value, teacher in wide.columns]

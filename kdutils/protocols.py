@@ -248,26 +248,33 @@ class Profile:
         size = self.train_size[dataset]
         return full if size is None else max(1, round(full * size / FULL_SIZE[dataset]))
 
-    def reductions(self, dataset: str) -> str:
-        """What is less than at the full scale, in words; empty if nothing is."""
+    def reductions(self, dataset: str, groups: set[str]) -> str:
+        """What is less than at the full scale in these groups of runs, in words; empty if nothing is."""
         full, parts = PROFILES["paper"], []
+        less = lambda of: getattr(self, of)[dataset] != getattr(full, of)[dataset]
+        swept = bool(groups & {"sweep", "retrained", "sweet_spot", "few_examples_retrained", "baseline"})
         if self.train_size[dataset]:
             parts.append(f"{self.train_size[dataset]:,} training images")
+            batches = (("teachers'", TEACHER_BATCH[dataset]), ("students'", STUDENT_BATCH[dataset]))
+            parts += [f"{whose} batches {self.batch_size(dataset, size)} for {size}" for whose, size in batches]
         if self.eval_size[dataset]:
             parts.append(f"{self.eval_size[dataset]:,} of validation and of test")
         epochs = {"teachers'": "teacher_epochs", "students'": "student_epochs", "the sweep's": "sweep_epochs"}
         for whose, of in epochs.items():
-            mine, theirs = getattr(self, of)[dataset], getattr(full, of)[dataset]
-            parts += [f"{whose} epochs {mine} for {theirs}"] * (mine != theirs)
-        for name, of in (("T", "temperatures"), ("batch sizes", "sweep")):
-            mine, theirs = getattr(self, of)[dataset], getattr(full, of)[dataset]
-            parts += [f"{name} {', '.join(f'{v:g}' for v in mine)} alone"] * (mine != theirs)
-        if self.numbers(dataset) != full.numbers(dataset):
+            if less(of) and (swept or of != "sweep_epochs"):
+                parts.append(f"{whose} epochs {getattr(self, of)[dataset]} for {getattr(full, of)[dataset]}")
+        if less("temperatures") and groups & {"missing_class", "baseline"}:
+            parts.append(f"T {', '.join(f'{t:g}' for t in self.temperatures[dataset])} alone")
+        if swept and (less("sweep") or self.train_size[dataset]):
+            sizes = ((str(size), str(self.batch_size(dataset, size))) for size in self.sweep[dataset])
+            named, used = map(", ".join, zip(*sizes, strict=True))
+            parts.append(f"batch sizes {named} alone, which stand for {used}")
+        if self.numbers(dataset) != full.numbers(dataset) and groups & {"few_examples", "few_examples_retrained"}:
             parts.append(f"{', '.join(map(str, self.numbers(dataset)))} examples a class")
-        if self.variations[dataset]:
+        if self.variations[dataset] and "variations" in groups:
             names = ", ".join(f'"{name}"' for name in self.variations[dataset])
             parts.append(f"variations {names} at T = {TABLE_TEMPERATURE:g} alone")
-        return ", ".join(parts)
+        return "; ".join(parts)
 
     def validation_images(self, dataset: str) -> int:
         """How many validation images an accuracy is measured on."""

@@ -87,7 +87,7 @@ SYSTEMS = {
 }
 #: Those that section 2 argues about, beside the two ends: no teacher, and the paper's own remedy.
 ARGUED = (
-    *("hard labels", "Eq. 4, small teacher", "sweet spot", "one assistant", "two assistants"),
+    *("hard labels", "label smoothing", "Eq. 4, small teacher", "sweet spot", "one assistant", "two assistants"),
     *("self-training", "virtual teacher", "residual"),
 )
 WITHOUT_TEMPERATURE = ("hard labels", "logit matching", "residual")
@@ -361,7 +361,7 @@ def findings(found: pd.DataFrame) -> list[str]:
                 parts.append(f"against {other} nothing can be told from {rows['seeds'].max()} seeds")
                 continue
             ahead, behind = rows.index[rows[f"{what}_low"] > 0], rows.index[rows[f"{what}_high"] < 0]
-            parts.append(f"ahead of {other}: {', '.join(ahead) or 'none'}; behind it: {', '.join(behind) or 'none'}")
+            parts.append(f"ahead of {other}: {', '.join(ahead) or 'none'}; behind: {', '.join(behind) or 'none'}")
         chance = 0.05 * (len(rows) - 1)
         dearer = rows.loc[list(ARGUED), "cost"]
         cost = ", ".join(f"{system} {value:.2f}" for system, value in dearer[dearer > 1].items())

@@ -160,7 +160,10 @@ def test_the_full_scale_is_shown_where_it_is_recorded_and_else_the_reduced_one(t
     assert set(Study("cpu", ["mnist"], results=tmp_path).missing_class()["profile"]) == {"cpu"}
     line = Study("paper", ["mnist", "fashion_mnist"], results=tmp_path).provenance("fig4", shown)
     assert "profile paper: mnist" in line and "profile cpu (indicative): fashion_mnist" in line
-    assert "Reduced: fashion_mnist: 5,000 training images, 2,000 of validation and of test" in line
+    assert (
+        "Reduced: fashion_mnist: 5,000 training images; teachers' batches 23 for 256; students' batches 6 for 64"
+        in line
+    )
     assert "mnist:" not in line.split("Reduced: fashion_mnist:")[1], "nothing is reduced at full scale"
     assert " · 1 seed · " in line
     for profile, dataset in (("paper", "mnist"), ("cpu", "fashion_mnist")):
