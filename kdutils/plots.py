@@ -1083,11 +1083,11 @@ def speed_table(rows: pd.DataFrame, caption: str, name: str) -> Table:
 
     What is to be reached and was not measured follows.
     """
-    limit = lambda bar, memory: "–" if pd.isna(bar) else f"≤ {bar:g} GiB" if memory else f"{bar:g}"
+    aims = {"memory": "≤ {:g} GiB", "teacher": "{:.0%}"}
+    limit = lambda bar, of: "–" if pd.isna(bar) else aims.get(of, "{:g}").format(bar)
     lines = []
     for row in rows.itertuples():
-        memory = not pd.isna(row.gib)
-        if memory:
+        if not pd.isna(row.gib):
             measured, good = f"{row.gib:.2f} GiB", row.gib <= row.bar
         elif pd.isna(row.ratio):
             measured, good = f"{100 * row.share:.1f} % of the matrix rate", row.share >= row.bar
@@ -1097,12 +1097,12 @@ def speed_table(rows: pd.DataFrame, caption: str, name: str) -> Table:
             good = row.ratio >= row.bar
         line = [row.machine, TITLES.get(row.dataset, row.dataset), row.comparison, row.members, row.batch_size]
         reached = "" if pd.isna(row.bar) else "yes" if good else "no"
-        lines.append([*line, f"**{measured}**", limit(row.bar, memory), reached, row.note])
+        lines.append([*line, f"**{measured}**", limit(row.bar, row.comparison), reached, row.note])
     kinds = rows["machine"].map(lambda machine: "CPU" if machine.endswith("CPU") else "GPU")
     known = set(zip(kinds, rows["dataset"], rows["comparison"], strict=True))
     for (kind, dataset, comparison), bar in BARS.items():
         if (kind, dataset, comparison) not in known:
-            to_reach = limit(bar, comparison == "memory")
+            to_reach = limit(bar, comparison)
             lines.append([kind, TITLES[dataset], comparison, "", "", "not measured yet", to_reach, "", "`make bench`"])
     columns = ["machine", "data", "against", "members", "batch", "measured", "to reach", "reached", "how"]
     return Table(pd.DataFrame(lines, columns=columns), caption, name)

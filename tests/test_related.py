@@ -366,8 +366,8 @@ def test_what_is_said_of_the_noise():
     table.loc[table["system"] == "one assistant", ["over_low", "cost"]] = [0.002, 1.5]
     table.loc[table["system"] == "Eq. 4", ["over_low", "over_high"]] = 0.0
     (text,) = related.findings(table)
-    assert "ahead of Eq. 4: one assistant; behind it: none" in text
-    assert "ahead of hard labels: none; behind it: none" in text
+    assert "ahead of Eq. 4: one assistant; behind: none" in text
+    assert "ahead of hard labels: none; behind: none" in text
     assert (
         "Of 13 comparisons" in text
         and "0.7 would" in text
