@@ -9,6 +9,8 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from kdutils.errors import UserError
+from kdutils.protocols import PROFILES
+from kdutils.records import with_cells
 
 #: What can be known of a teacher without a student: records "response", on validation images.
 GUIDES = ("entropy", "accuracy", "row", "column", "row_normalised", "column_normalised")
@@ -133,3 +135,41 @@ def choices(table: pd.DataFrame, outcome: str, guides: tuple[str, ...] = GUIDES)
             chosen = of.loc[seeds[guide].idxmax(), outcome].mean()
             rows.append((*names, guide, chosen, *all_of_it))
     return pd.DataFrame(rows, columns=[*WITHIN, "guide", "chosen", "average", "best", "teachers", "seeds"])
+
+
+def with_steps(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `teachers` from cells of the sweep, with `batch` (as named at full scale), `epoch` and optimiser `steps`."""
+    table = with_cells(table).dropna(subset="batch")
+    cells = zip(table["profile"], table["dataset"], table["batch"], table["epoch"], strict=True)
+    return table.assign(steps=[PROFILES[p].teacher_steps(d, int(b), int(e)) for p, d, b, e in cells])
+
+
+def per_doubling(table: pd.DataFrame, outcome: str) -> pd.DataFrame:
+    """How an outcome changes with a teacher's steps and with its batch size: least squares on both logarithms to base 2.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As of `with_steps`.
+    outcome : str
+        Its column; rows that lack it are left out.
+
+    Returns
+    -------
+    DataFrame
+        For each profile and data set: `steps`, the change for twice the steps at equal batch size; `batch`, for twice the
+        batch size at equal *steps*; `batch_at_equal_epochs`, for twice the batch size and so half the steps; `explained`,
+        the share of the variance that the two account for, and `cells`. Fewer than `FEWEST_TEACHERS` cells are left out.
+    """
+    rows = []
+    for (profile, dataset), of in table.dropna(subset=outcome).groupby(["profile", "dataset"], sort=False):
+        if len(of) < FEWEST_TEACHERS:
+            continue
+        given = np.column_stack([np.ones(len(of)), *(np.log2(of[by].to_numpy(float)) for by in ("steps", "batch"))])
+        values = of[outcome].to_numpy(float)
+        found = np.linalg.lstsq(given, values, rcond=None)[0]
+        explained = 1 - (values - given @ found).var() / values.var()
+        rows.append((profile, dataset, *found[1:], found[2] - found[1], explained, len(of)))
+    return pd.DataFrame(
+        rows, columns=["profile", "dataset", "steps", "batch", "batch_at_equal_epochs", "explained", "cells"]
+    )

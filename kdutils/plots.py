@@ -449,6 +449,30 @@ def sweep_curves(table: pd.DataFrame, datasets: list[str]) -> Figure:
     return figure
 
 
+def sweep_by_steps(table: pd.DataFrame, datasets: list[str]) -> Figure:
+    """Figure 6's teachers against their optimiser steps: entropy at T = 9, and the single-layer student's accuracy.
+
+    `table` is `guides.with_steps`; a line for each batch size. If steps alone counted, the lines would lie on each other.
+    """
+    figure, pairs = _panels(table, datasets, "", 3.6)
+    for row, of in pairs:
+        sizes = sorted(of["batch"].unique())
+        for axis, (value, scale, label) in zip(
+            row,
+            (
+                ("entropy", 1, "mean entropy at T = 9 [nats]"),
+                ("single_layer", 100, "single-layer student's accuracy [%]"),
+            ),
+            strict=True,
+        ):
+            for size, colour in zip(sizes, sns.color_palette("viridis", len(sizes)), strict=True):
+                lines = of[(of["batch"] == size) & of[value].notna()]
+                _band(axis, lines, "steps", value, "-o", colour, scale, markersize=4, label=f"{size}")
+            axis.set(title=_title(of), xlabel="the teacher's optimiser steps", ylabel=label, xscale="log")
+        row[0].legend(title="batch size", fontsize="x-small", ncols=2, loc="best")
+    return figure
+
+
 def sweet_spot_maps(response: pd.DataFrame, students: pd.DataFrame, datasets: list[str]) -> Figure:
     """Figure 1 a, measured: batch sizes by epochs; the large teacher's entropy, and its student's accuracy.
 

@@ -285,6 +285,11 @@ class Profile:
         size = self.train_size[dataset] or FULL_SIZE[dataset]
         return self.student_epochs[dataset] * -(-size // self.batch_size(dataset, STUDENT_BATCH[dataset]))
 
+    def teacher_steps(self, dataset: str, batch_size: int, epochs: int) -> int:
+        """Optimiser steps of a teacher trained at this batch size (named as at full scale) for so many epochs."""
+        size = self.train_size[dataset] or FULL_SIZE[dataset]
+        return epochs * -(-size // self.batch_size(dataset, batch_size))
+
     def numbers(self, dataset: str) -> list[int]:
         """Figure 4's examples a class, as far as the transfer set has them."""
         size = self.train_size[dataset] or FULL_SIZE[dataset]

@@ -7,6 +7,8 @@ from scipy.stats import spearmanr
 
 from kdutils import guides
 from kdutils.errors import UserError
+from kdutils.protocols import FULL_SIZE, PROFILES
+from kdutils.training import epoch_batches
 
 
 def made_up(runs: int = 12, epochs: int = 4, seed: int = 0, **columns) -> pd.DataFrame:
@@ -145,3 +147,32 @@ def test_teachers_are_joined_with_what_their_students_learnt() -> None:
     assert found.loc[("equal", "small"), "missing"] == pytest.approx(0.45)
     assert found.loc[("equal", "small"), "general"] == pytest.approx(0.8)
     assert found.loc[("256x5", "large"), "run"] == "run1"
+
+
+def of_the_sweep(profile: str, **columns) -> pd.DataFrame:
+    """Cells of the sweep; `columns` are functions of their number of steps and batch size."""
+    cells = [(size, epochs) for size in (256, 1024, 4096) for epochs in (1, 2, 10)]
+    table = pd.DataFrame({"training": [f"{size}x{epochs}" for size, epochs in cells]})
+    table = guides.with_steps(table.assign(profile=profile, dataset="mnist", teacher="large"))
+    return table.assign(**{n: [of(*cell) for cell in zip(table["steps"], table["batch"])] for n, of in columns.items()})
+
+
+@pytest.mark.parametrize("profile", ["paper", "cpu"])
+def test_steps_are_the_batches_that_training_draws(profile) -> None:
+    given, table = PROFILES[profile], of_the_sweep(profile)
+    size = given.train_size["mnist"] or FULL_SIZE["mnist"]
+    for row in table.itertuples():
+        drawn = len(list(epoch_batches(size, given.batch_size("mnist", int(row.batch)), 0, 1)))
+        assert row.steps == drawn * row.epoch
+    assert guides.with_steps(pd.DataFrame({"training": ["equal"], "profile": "paper", "dataset": "mnist"})).empty
+
+
+def test_what_doubling_does_is_found_where_it_is_known() -> None:
+    table = of_the_sweep("paper", planted=lambda steps, batch: 3 - 0.27 * np.log2(steps) + 0.15 * np.log2(batch))
+    found = guides.per_doubling(table, "planted").iloc[0]
+    assert found[["steps", "batch", "batch_at_equal_epochs"]].tolist() == pytest.approx([-0.27, 0.15, 0.42])
+    assert found["explained"] == pytest.approx(1) and found["cells"] == 9
+    noise = np.random.default_rng(0)
+    blank = guides.per_doubling(of_the_sweep("paper", planted=lambda *_: noise.normal()), "planted").iloc[0]
+    assert blank["explained"] < 0.7
+    assert guides.per_doubling(table.head(guides.FEWEST_TEACHERS - 1), "planted").empty

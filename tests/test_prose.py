@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from kdutils import claims, plots, published, records
+from kdutils import claims, guides, plots, published, records
 from kdutils.claims import LARGE, SMALL
 from kdutils.experiments import Study
 from kdutils.protocols import PROFILES
@@ -312,10 +312,37 @@ def retrained() -> dict[str, object]:
         "On MNIST fifty epochs at 4096 or 8192 leave it about as soft as ten to twenty at 256": all(
             left[256, 20] - 0.1 <= left[batch, 50] <= left[256, 10] + 0.1 for batch in (4096, 8192)
         ),
-        "leave far less entropy than two epochs at 256": left[8192, 50] < left[256, 2] - 0.3,
+        "leave far less than two epochs at 256": left[8192, 50] < left[256, 2] - 0.3,
         "256 × 50 has the least entropy of the four and, on test images, the loosest clusters": (
             scatter.idxmax() == "256x50"
             and left[256, 50] == min(left[256, 10], left[256, 50], left[4096, 50], left[8192, 40])
+        ),
+    }
+
+
+@page("05_similarity_rich_inculcation")
+def batch_or_steps() -> dict[str, object]:
+    nothing = records.load("missing_class").iloc[:0]
+    taught = guides.with_steps(guides.teachers(STUDY.response("sweep"), STUDY.baseline("sweet_spot"), nothing))
+    mnist = taught.query("dataset == 'mnist'")
+    effect = guides.per_doubling(mnist, "entropy").iloc[0]
+    rank = mnist[["epoch", "steps"]].astype(float).corrwith(mnist["entropy"], method="spearman")
+    trained = mnist.assign(epoch=mnist["epoch"].astype(float)).groupby("batch")[["epoch", "single_layer"]]
+    fashion = taught.query("dataset == 'fashion_mnist'")
+    steps = mnist.set_index("training")["steps"]
+    return {
+        "on MNIST a larger batch leaves less entropy after as many steps": effect["batch"] < -0.1,
+        "At equal epochs a larger batch leaves more, because it has fewer steps, though not as much more as fewer steps": (
+            0 < effect["batch_at_equal_epochs"] < -effect["steps"]
+        ),
+        f"fifty epochs there are {steps['8192x50']} steps": True,
+        f"two epochs at 256, which are {steps['256x2']}": True,
+        "Epochs tell a teacher's entropy about as well as steps do": near(rank["epoch"], rank["steps"], 0.05),
+        "MNIST's students get better the further their teacher was trained, at every batch size": (
+            trained.corr("spearman").xs("epoch", level=1)["single_layer"].min() > 0.5
+        ),
+        "Fashion-MNIST's (indicative) are best where it was hardly trained": (
+            fashion.loc[fashion["single_layer"].idxmax(), "steps"] == fashion["steps"].min()
         ),
     }
 
