@@ -482,6 +482,29 @@ def fashion_mnists_head() -> dict[str, object]:
 
 
 @page("10_what_decides_it")
+def batch_normalisation() -> dict[str, object]:
+    table = varied().loc["cpu", "cifar10"]
+    at = lambda what: [
+        table.loc[key, what] for key in (SMALL, ("batchnorm", "small"), ("no-batchnorm", "large"), LARGE)
+    ]
+    (small, given, taken, large), moved = at("missing"), at("missing_biased")
+    right, nats, variance = at("teacher_accuracy"), at("entropy"), at("variance")
+    return {
+        "takes all but a seventh of what its students name, though that teacher is the more accurate with it": (
+            near(given / small, 1 / 7, 0.02) and right[1] > right[0]
+        ),
+        "with the bias moved they still know most of what they knew": moved[1] > 0.7 * moved[0],
+        "it lets a little through, and with the bias moved as much as the small one with batch normalisation conveys": (
+            0 == large < taken < 0.05 and near(moved[2], moved[1], 0.02)
+        ),
+        f"({100 * right[3]:.0f} % of the test images right) and better without ({100 * right[2]:.0f} %)": True,
+        "has nearly the entropy of the one without, and the larger variance": (
+            near(nats[0], nats[1], 0.015) and variance[1] > variance[0]
+        ),
+    }
+
+
+@page("10_what_decides_it")
 def counterfeits() -> dict[str, object]:
     table = varied().loc["paper"]
     conveyed = table["missing"].unstack("training")
@@ -583,7 +606,7 @@ def capacity_and_architecture() -> dict[str, object]:
 
 @page("01_introduction")
 def spectrum() -> dict[str, object]:
-    table = plots.spectrum_table(STUDY.response("capacity"), STUDY.spectrum()).set_index(["dataset", "teacher"])
+    table = plots.spectrum_table(records.load("response"), STUDY.spectrum()).set_index(["dataset", "teacher"])
     scales = table["profile"].groupby("dataset").agg(set)
     assert scales.to_dict() == {"mnist": {"paper"}, "fashion_mnist": {"cpu"}, "cifar10": {"cpu"}}, "the page names them"
     conveyed, entropy = (100 * table["accuracy_missing"]).unstack(), table["entropy"].unstack()
