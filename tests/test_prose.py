@@ -608,7 +608,10 @@ def capacity_and_architecture() -> dict[str, object]:
 def spectrum() -> dict[str, object]:
     table = plots.spectrum_table(records.load("response"), STUDY.spectrum()).set_index(["dataset", "teacher"])
     scales = table["profile"].groupby("dataset").agg(set)
-    assert scales.to_dict() == {"mnist": {"paper"}, "fashion_mnist": {"cpu"}, "cifar10": {"cpu"}}, "the page names them"
+    assert scales.to_dict() == {"mnist": {"paper"}, "fashion_mnist": {"paper"}, "cifar10": {"cpu"}}, (
+        "the page names them"
+    )
+    seeds = STUDY.spectrum().groupby(["dataset", "teacher"])["seed"].nunique()
     conveyed, entropy = (100 * table["accuracy_missing"]).unstack(), table["entropy"].unstack()
     variance, networks = table["variance"].unstack(), ["baseline", "student", "small", "large"]  # by size
     two = ["mnist", "fashion_mnist"]
@@ -620,6 +623,12 @@ def spectrum() -> dict[str, object]:
     return {
         "label smoothing conveys nothing of a class that was never seen": (conveyed["uniform"] == 0).all(),
         f"the large teacher little, {say('large')} %": True,
+        f"and the student's own network most of all, {say('student')} %": (
+            conveyed.loc[two, networks].idxmax(axis=1) == "student"
+        ).all(),
+        "MNIST on three seeds, Fashion-MNIST's single layer, student and label smoothing on one": (
+            (seeds["mnist"] == 3).all() and (seeds["fashion_mnist"].drop(["small", "large"]) == 1).all()
+        ),
         f"down to a single layer, convey {others.min(axis=None):.0f} to {others.max(axis=None):.0f} %": True,
         "Entropy falls with size on both in every step": (entropy.loc[two, networks].diff(axis=1).iloc[:, 1:] < 0).all(
             axis=None
