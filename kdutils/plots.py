@@ -461,7 +461,7 @@ def sweep_by_steps(table: pd.DataFrame, datasets: list[str]) -> Figure:
             row,
             (
                 ("entropy", 1, "mean entropy at T = 9 [nats]"),
-                ("single_layer", 100, "single-layer student's accuracy [%]"),
+                ("single_layer", 100, "student's accuracy [%]"),
             ),
             strict=True,
         ):
