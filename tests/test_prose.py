@@ -534,8 +534,8 @@ def counterfeits() -> dict[str, object]:
         f"{100 * conveyed.loc[('fashion_mnist', 'large'), 'equal']:.0f} % from its own response": True,
         "From it students name at most 3 % of the class": mean.drop(("fashion_mnist", "large")).max() < 0.03,
         "about two thirds of it on MNIST": all(near(x, 0.65, 0.03) for x in moved.loc["mnist", "even"]),
-        "MNIST's small teacher on three seeds, all else on one": (
-            seeds.loc[("mnist", "small")].eq(3).all() and seeds.drop(("mnist", "small")).eq(1).all(axis=None)
+        "MNIST's teachers on three seeds, all else on one": (
+            seeds.loc["mnist"].eq(3).all(axis=None) and seeds.drop("mnist").eq(1).all(axis=None)
         ),
     }
 
