@@ -454,17 +454,11 @@ def sweep_by_steps(table: pd.DataFrame, datasets: list[str]) -> Figure:
 
     `table` is `guides.with_steps`; a line for each batch size. If steps alone counted, the lines would lie on each other.
     """
+    panels = (("entropy", 1, "mean entropy at T = 9 [nats]"), ("single_layer", 100, "student's accuracy [%]"))
     figure, pairs = _panels(table, datasets, "", 3.6)
     for row, of in pairs:
         sizes = sorted(of["batch"].unique())
-        for axis, (value, scale, label) in zip(
-            row,
-            (
-                ("entropy", 1, "mean entropy at T = 9 [nats]"),
-                ("single_layer", 100, "student's accuracy [%]"),
-            ),
-            strict=True,
-        ):
+        for axis, (value, scale, label) in zip(row, panels, strict=True):
             for size, colour in zip(sizes, sns.color_palette("viridis", len(sizes)), strict=True):
                 lines = of[(of["batch"] == size) & of[value].notna()]
                 _band(axis, lines, "steps", value, "-o", colour, scale, markersize=4, label=f"{size}")

@@ -523,7 +523,7 @@ def counterfeits() -> dict[str, object]:
     conveyed = table["missing"].unstack("training")
     moved = table["missing_biased"].unstack("training")
     mean = conveyed["class mean"]
-    seeds = table["seeds"].unstack("training")[["permuted", "permuted by class"]]
+    seeds = table["seeds"].unstack("training")[["equal", "permuted", "permuted by class", "even", "class mean"]]
     return {
         "A permuted response has the entropy of the genuine one and conveys nothing": conveyed["permuted"].max()
         <= 0.01,
