@@ -15,7 +15,8 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from kdutils import published
-from kdutils.protocols import TEACHER_BATCH
+from kdutils.models import NUM_CLASSES
+from kdutils.protocols import PROFILES, RETRAINED, retrained
 from kdutils.records import with_cells
 
 DATASETS = ("mnist", "fashion_mnist", "cifar10")  # the data sets that the paper's claims are about
@@ -80,9 +81,13 @@ SMALL, LARGE = ("equal", "small"), ("equal", "large")  # training and teacher
 
 
 def _difference(table: pd.DataFrame, keys: list[str], value: str, one: tuple, other: tuple) -> pd.Series:
-    """`value` of one teacher less the other's, paired on `keys`; pairs of which one is missing are left out."""
+    """`value` of one teacher less the other's, paired on `keys`; seeds that have only a part of the pairs are left out."""
     wide = table.pivot_table(index=keys, columns=["training", "teacher"], values=value)
-    return (wide[one] - wide[other]).dropna() if {one, other} <= set(wide) else pd.Series(dtype=float)
+    if not {one, other} <= set(wide):
+        return pd.Series(dtype=float)
+    gaps = (wide[one] - wide[other]).dropna()
+    pairs = gaps.groupby("seed").transform("size")
+    return gaps[pairs == pairs.max()]
 
 
 def _above(i: Interval) -> bool:
@@ -131,7 +136,6 @@ def _curves(table: pd.DataFrame, slow: tuple, fast: tuple) -> list[tuple[int, st
 def _ratios(slow: pd.Series, fast: pd.Series, most: float) -> dict[int, tuple[float, str]]:
     """Ratio and bound at each number of examples of the fast teacher's student."""
     sizes, reached = slow.index.to_numpy(float), np.maximum.accumulate(slow.to_numpy(float))
-    rises = np.append(True, reached[1:] > reached[:-1])  # between plateaus the interpolation has one answer
     found = {}
     for n, wanted in zip(fast.index, fast.to_numpy(float), strict=True):
         if n * (1 if np.isinf(most) else most) > sizes[-1]:
@@ -140,7 +144,8 @@ def _ratios(slow: pd.Series, fast: pd.Series, most: float) -> dict[int, tuple[fl
         if wanted <= reached[0]:
             needed, bound = sizes[0], "at most"
         elif wanted <= reached[-1]:
-            needed, bound = np.exp(np.interp(wanted, reached[rises], np.log(sizes[rises]))), ""
+            between = slice((k := np.searchsorted(reached, wanted)) - 1, k + 1)  # k: the first that reaches it
+            needed, bound = np.exp(np.interp(wanted, reached[between], np.log(sizes[between]))), ""
         found[n] = (needed / n, bound)
     return found
 
@@ -229,7 +234,8 @@ def _missing_class_gap(table: pd.DataFrame, dataset: str) -> dict | None:
         return None
     i = interval(gaps.groupby("seed").mean())
     ahead = float((gaps.groupby(["missing_class", "temperature"]).mean() > 0).mean())
-    large = 100 * float(table.loc[table["teacher"] == "large", "accuracy_missing"].mean())
+    whole = table["seed"].isin(gaps.index.get_level_values("seed"))
+    large = 100 * float(table.loc[whole & (table["teacher"] == "large"), "accuracy_missing"].mean())
     passed = [i.estimate >= GAP_POINTS and not i.low <= 0, ahead >= CELL_SHARE, large <= LARGE_CEILING]
     detail = f"small ahead in {ahead:.0%} of cells; large teacher's mean {large:.1f} %"
     return _found(passed, i, "points", detail, partly=i.estimate > 0 and any(passed))
@@ -355,14 +361,13 @@ def _entropy_control(table: pd.DataFrame, dataset: str) -> dict | None:
         return None
     with_batch, with_epochs = _rank(last, "batch"), _rank(fixed, "epoch")
     passed = [with_batch.estimate >= ORDERED, with_epochs.estimate <= -ORDERED]
-    detail = f"with epochs at batch size 4096: {with_epochs.estimate:+.2f}"
+    detail = f"with epochs at batch size {fixed['batch'].iloc[0]}: {with_epochs.estimate:+.2f}"
     return _found(passed, with_batch, "rank correlation with batch size", detail)
 
 
-def _retrained(table: pd.DataFrame, above: int) -> list[tuple]:
-    """The large teacher's retrainings in the table: those at more than a batch size."""
-    cells = _cells(table)
-    return sorted({(training, "large") for training in cells.loc[cells["batch"] > above, "training"]})
+def _retrained(table: pd.DataFrame, dataset: str) -> list[tuple]:
+    """The large teacher's retrainings of Figures 7-8 at the table's profile, the paper's 4096 x 50 first."""
+    return [(str(training), "large") for training in retrained(PROFILES[table["profile"].iloc[0]], dataset)]
 
 
 @_claim("retrained-spread", "5, Fig. 7", "scatter", "retrained", what="retrained less large", datasets=("mnist",))
@@ -372,14 +377,13 @@ def _retrained_spread(table: pd.DataFrame, dataset: str) -> dict | None:
     Within-class over between-class scatter as for Fig. 5, retrained less equally trained large teacher: above 0 on the
     training and on the test images, for both retrainings. Partly: some of it.
     """
-    retrained = _retrained(table, TEACHER_BATCH[dataset])
-    decided = [found for one in retrained if (found := _per_split(table, one))]
-    if not decided:
+    each = {one: found for one in _retrained(table, dataset) if (found := _per_split(table, one))}
+    if len(each) < len(RETRAINED):
         return None
-    verdicts = {d["verdict"] for d in decided}
+    verdicts = {found["verdict"] for found in each.values()}
     alike = verdicts.pop() if len(verdicts) == 1 else "partly"
-    detail = "; ".join(f"{t}: {d['detail']}" for (t, _), d in zip(retrained, decided, strict=True))
-    return decided[0] | {"verdict": alike, "detail": detail}
+    detail = "; ".join(f"{training}: {found['detail']}" for (training, _), found in each.items())
+    return next(iter(each.values())) | {"verdict": alike, "detail": detail}
 
 
 @_claim(
@@ -396,9 +400,8 @@ def _retrained_examples(table: pd.DataFrame, dataset: str) -> dict | None:
     Ratio of examples as for Fig. 4, equally trained over retrained (4096 x 50) large teacher: at least half of 5.
     Partly: at least {SOME} (interval above 1).
     """
-    retrained = _retrained(table, TEACHER_BATCH[dataset])
     wanted = _stated("examples_per_class_improvement", "mnist")
-    return _ratio(table, LARGE, retrained[0], wanted) if retrained else None
+    return _ratio(table, LARGE, _retrained(table, dataset)[0], wanted)
 
 
 @_claim("retrained-baseline", "5, Fig. 9", "baseline", "baseline", what="retrained less large")
@@ -408,11 +411,12 @@ def _retrained_baseline(table: pd.DataFrame, dataset: str) -> dict | None:
     Accuracy on the test set, retrained less equally trained: above 0 at every T (interval too). Partly: on the mean
     over T.
     """
-    retrained = _retrained(table, 0)
-    if not retrained:
+    cells = sorted(set(_cells(table)["training"]))
+    if not cells:
         return None
-    gaps = 100 * _difference(table, ["seed", "temperature"], "accuracy", retrained[0], LARGE)
-    return _everywhere(gaps, "temperature", "points", f"retrained {retrained[0][0]}; above {{}} T")
+    cell = cells[0]  # the only one: see `Study.chosen`
+    gaps = 100 * _difference(table, ["seed", "temperature"], "accuracy", (cell, "large"), LARGE)
+    return _everywhere(gaps, "temperature", "points", f"retrained {cell}; above {{}} T")
 
 
 @_claim("temperature-fall", "Tables 4-6, as printed", "missing_class", "missing_class", what="T = 3 less T = 20")
@@ -480,7 +484,8 @@ def _varies_less(table: pd.DataFrame, dataset: str) -> dict | None:
     each = {name: interval(logs[name]) for name in logs}
     less = [i.estimate < 0 and not i.high >= 0 for i in each.values()]
     detail = ", ".join(f"{name.replace('_', ' ')} {np.exp(i.estimate):.2f}" for name, i in each.items())
-    return _found(less, _geometric(logs.mean(axis=1)), "times, mean of six definitions", detail)
+    unit = f"times, mean of {'six' if logs.shape[1] == len(VARIANCES) else logs.shape[1]} definitions"
+    return _found(less, _geometric(logs.mean(axis=1)), unit, detail)
 
 
 @_claim("not-linear", "3.3, Fig. 3", "response", "teachers", what="large teacher")
@@ -504,9 +509,10 @@ def _not_linear(table: pd.DataFrame, dataset: str) -> dict | None:
 
 
 def _unseen(table: pd.DataFrame, training: str, teacher: str) -> pd.Series:
-    """Accuracy on the missing class at T = 9 in percent, mean over classes, by seed."""
+    """Accuracy on the missing class at T = 9 in percent, mean over classes, of each seed that has them all."""
     rows = table[(table["training"] == training) & (table["teacher"] == teacher) & (table["temperature"] == 9)]
-    return 100 * rows.dropna(subset="missing_class").groupby("seed")["accuracy_missing"].mean()
+    by_seed = rows.dropna(subset="missing_class").groupby("seed")["accuracy_missing"]
+    return 100 * by_seed.mean()[by_seed.size() == NUM_CLASSES]
 
 
 @_claim("entropy-is-the-cause", "1, 4.1", "variations", "variations", what="own less permuted")
@@ -531,7 +537,7 @@ def _only_regularises(table: pd.DataFrame, dataset: str) -> dict | None:
     """A response without similarity information only regularises, as label smoothing does.
 
     From responses whose similarity labels are all alike, a student learns at most {NOTHING:.0f} % of a missing class
-    (of which nothing else could tell it); and on all classes, from the large teacher's, it is better than one of hard labels (test set, T = 9, interval above
+    (of which no other part of a response could tell it); and on all classes, from the large teacher's, it is better than one of hard labels (test set, T = 9, interval above
     0). Partly: one of the two.
     """
     conveyed = pd.concat([_unseen(table, "even", t) for t in ("small", "large")])

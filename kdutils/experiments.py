@@ -409,8 +409,8 @@ class Study:
     def table(self, name: str, group: str) -> pd.DataFrame:
         """The records of one table that belong to a group of runs, run first where that was asked for.
 
-        Where nothing is to be run and profile `paper` is not recorded in full for a data set, `cpu` stands in if it has
-        more; the column `profile` says which is shown.
+        Where nothing is to be run and profile `paper` has less than three quarters of a data set's trainings, `cpu`
+        stands in if it has more of them; the column `profile` says which is shown.
         """
         if self.compute != "never":
             self.ensure(group)
@@ -418,7 +418,7 @@ class Study:
         if self.seeds:
             table = table[table["seed"] < self.seeds]
         profiles = ["paper", "cpu"] if (self.profile, self.compute) == ("paper", "never") else [self.profile]
-        parts = []
+        parts, count = [], lambda rows: rows.groupby(["training", "teacher"]).ngroups
         for dataset in self.datasets:
             found = []
             for profile in profiles:
@@ -426,7 +426,9 @@ class Study:
                 names = {r.identity[1:3] if isinstance(r, StudentRun) else (r.training, r.teacher) for r in runs}
                 rows = table[(table["profile"] == profile) & (table["dataset"] == dataset)]
                 found.append(rows[pd.MultiIndex.from_frame(rows[["training", "teacher"]]).isin(names)])
-            parts.append(max(found, key=lambda rows: rows.groupby(["training", "teacher"]).ngroups))
+                if count(found[-1]) >= 0.75 * len(names):
+                    break
+            parts.append(max(found, key=count))
         # Equal training and the small teacher first, as tables show them, and controls last.
         table = pd.concat(parts).sort_values(["training", "teacher"], ascending=False, kind="stable")
         return self._by_dataset(table.sort_values("teacher", key=lambda of: of.isin([UNIFORM, "none"]), kind="stable"))
@@ -743,14 +745,16 @@ class Study:
 
     def _train(self, runs: list[TeacherRun]) -> None:
         """Train teachers, each protocol once and for the longest of its runs, and measure those not recorded."""
-        longest = {run.key: run for run in sorted(runs, key=lambda r: r.epochs)}
-        afresh = {k for k in longest if self.compute == "always" and k not in self._afresh}
+        epochs = collections.defaultdict(set)
+        for run in runs:
+            epochs[run.key].add(run.epochs)
+        afresh = {k for k in epochs if self.compute == "always" and k not in self._afresh}
         self._afresh |= afresh
         jobs = []
-        for k, run in longest.items():
-            if k in afresh or load_response(run.protocol, run.epochs) is None:
+        for k, run in {run.key: run for run in runs}.items():
+            if k in afresh or any(load_response(run.protocol, epoch) is None for epoch in epochs[k]):
                 title = f"{run.dataset} {run.teacher} teacher, seed {run.seed}"
-                jobs.append((run.protocol, run.epochs, title, str(self._device), k in afresh))
+                jobs.append((run.protocol, epochs[k], title, str(self._device), k in afresh))
         with contextlib.ExitStack() as stack:
             # The digits' teachers take less time than the start of a worker.
             tasks = sum(job[0].dataset != "digits" for job in jobs)
@@ -917,7 +921,9 @@ class Study:
             made.append((member, member.epochs, float(student.seconds)))  # type: ignore[arg-type]  # stored by now
         records.add_failures(failed, hardware, self.results)
         records.add_runs(made, hardware, self.results)
-        for table, of in rows.items():
+        for table, of in sorted(
+            rows.items(), key=lambda item: item[0] in STUDENT_TABLES
+        ):  # what says "done" comes last
             records.add(table, of, self.results)
 
 

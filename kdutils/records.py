@@ -167,11 +167,13 @@ def _files(name: str, folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{name}-*.csv" if name in SPLIT else f"{name}.csv"))
 
 
-def _joined(name: str, tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """The table of which these are the files."""
+def _joined(name: str, tables: list[pd.DataFrame], order: bool = True) -> pd.DataFrame:
+    """The table of which these are the files, in order or one file after another."""
     if len(tables) < 2:
         return tables[0] if tables else pd.DataFrame(columns=IDENTITY[name] + VALUES[name])
-    table = pd.concat(tables).sort_values(IDENTITY[name], kind="stable", ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
+    if order:
+        table = table.sort_values(IDENTITY[name], kind="stable", ignore_index=True)
     twice = table.duplicated(IDENTITY[name])
     if twice.any():
         raise UserError(f"{name}: run {table['run'][twice.argmax()]} stands in two files; delete it from one of them")
@@ -200,6 +202,7 @@ def _parse(name: str, path: Path, more: Collection[str] = (), **options: object)
 
 
 CHECK = "check"  # the last column
+DIGITS = "%.7g"  # of a number in a table
 
 
 def _checksum(line: str) -> str:
@@ -212,7 +215,7 @@ def seal(results: str | Path = "") -> None:
 
     def as_text(name: str) -> pd.DataFrame:  # an edit then changes its own line alone
         files = _files(name, folder)
-        return _joined(name, [_parse(name, path, dtype=str, keep_default_na=False)[0] for path in files])
+        return _joined(name, [_parse(name, path, dtype=str, keep_default_na=False)[0] for path in files], order=False)
 
     for name in IDENTITY:
         if _files(name, folder):
@@ -225,6 +228,17 @@ def with_cells(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(batch=cells[0], epoch=cells[1])
 
 
+def of_shared_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the seeds that all of a data set's trainings and teachers have, so that means over seeds compare."""
+
+    def shared(rows: pd.DataFrame) -> pd.DataFrame:
+        seeds = (set(of) for _, of in rows.groupby(["training", "teacher"])["seed"])
+        return rows[rows["seed"].isin(set.intersection(*seeds))]
+
+    parts = [shared(rows) for _, rows in table.groupby("dataset", sort=False)]
+    return pd.concat(parts) if parts else table
+
+
 def add(name: str, rows: list[dict], results: str | Path = "") -> None:
     """Add rows to a table. A row whose identity is there already takes the old one's place."""
     check_name("table of records", name, IDENTITY)
@@ -235,7 +249,8 @@ def add(name: str, rows: list[dict], results: str | Path = "") -> None:
     def added() -> pd.DataFrame:
         new, old = pd.DataFrame(rows)[identity + VALUES[name]], load(name, folder)
         table = pd.concat([old, new]) if len(old) else new
-        return table.drop_duplicates(identity, keep="last").sort_values(identity, kind="stable")
+        as_written = table[identity].map(lambda value: DIGITS % value if isinstance(value, float) else value)
+        return table[~as_written.duplicated(keep="last")].sort_values(identity, kind="stable")
 
     _change(name, folder, added)
 
@@ -251,7 +266,7 @@ def _change(name: str, folder: Path, make: Callable[[], pd.DataFrame]) -> None:
             parts = {f"{name}-{dataset}": part for dataset, part in table.groupby(of.fillna("unknown"))}
         for part, rows in parts.items():
             path = folder / f"{part}.csv"
-            header, *lines = rows.to_csv(index=False, float_format="%.7g", lineterminator="\n").splitlines()
+            header, *lines = rows.to_csv(index=False, float_format=DIGITS, lineterminator="\n").splitlines()
             text = "\n".join([f"{header},{CHECK}", *(f"{line},{_checksum(line)}" for line in lines)]) + "\n"
             if not (path.exists() and path.read_text(encoding="utf-8") == text):
                 with _replacing(path) as temporary:
@@ -362,6 +377,8 @@ def device_name(device: torch.device | str) -> str:
 @functools.cache
 def commit() -> str:
     """The checkout's commit, with a "+" if tracked files of `kdutils` differ from it; empty outside a checkout."""
+    if not (REPOSITORY / "book").is_dir():  # installed, perhaps inside somebody else's checkout
+        return ""
     git = ["git", "-C", str(REPOSITORY)]
     try:
         run = functools.partial(subprocess.run, capture_output=True, text=True, check=True, timeout=10)
@@ -382,12 +399,13 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
         # Not the lock under which a teacher is trained: that one is held while this is called.
         with _lock(path.parent, ".writing"), _replacing(path) as temporary:
             whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-            save_file(whole, temporary, {CHECK: _checksum_of(whole)})
+            save_file(whole, temporary, {CHECK: checksum_of(whole)})
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path.parent}: cannot write to the cache: {error}; set KDUTILS_CACHE") from None
 
 
-def _checksum_of(tensors: dict[str, torch.Tensor]) -> str:
+def checksum_of(tensors: dict[str, torch.Tensor]) -> str:
+    """CRC-32 of tensors on the CPU with their names, types and shapes."""
     found = 0
     for name, tensor in sorted(tensors.items()):
         found = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode(), found)
@@ -408,7 +426,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor] | None:
         with safe_open(path, framework="pt") as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             check = (file.metadata() or {}).get(CHECK)
-        if check in (None, _checksum_of(found)):  # the first files of this kind had none
+        if check in (None, checksum_of(found)):  # the first files of this kind had none
             return found
         reason = "its checksum is another"
     except FileNotFoundError:

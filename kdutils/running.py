@@ -107,8 +107,8 @@ def in_order_of_ending(pool: Executor | None, work: Callable, jobs: Iterable[tup
             future.cancel()
 
 
-def run_teacher(protocol: TeacherProtocol, epochs: int, title: str, device: str, afresh: bool) -> Diverged | None:
-    """Train a teacher unless its response is in the cache; `afresh` forgets first what is there.
+def run_teacher(protocol: TeacherProtocol, epochs: set[int], title: str, device: str, afresh: bool) -> Diverged | None:
+    """Train a teacher unless its response after each of `epochs` is in the cache; `afresh` forgets first what is there.
 
     Returns where it diverged, if it did.
     """
@@ -120,15 +120,15 @@ def run_teacher(protocol: TeacherProtocol, epochs: int, title: str, device: str,
         if afresh:
             for path in folder.glob("*.safetensors"):
                 path.unlink()
-        if load_response(protocol, epochs) is None:
-            with progress(total=epochs, desc=title, unit="epoch") as bar:
+        if any(load_response(protocol, epoch) is None for epoch in epochs):
+            with progress(total=max(epochs), desc=title, unit="epoch") as bar:
 
                 def advance(epoch: int, loss: float) -> None:
                     bar.update(epoch - bar.n)
                     bar.set_postfix(loss=f"{loss:.3f}")
 
                 try:
-                    train_teacher(protocol, epochs, device=torch.device(device), on_epoch=advance)
+                    train_teacher(protocol, max(epochs), device=torch.device(device), on_epoch=advance)
                 except Diverged as diverged:
                     return diverged
                 except torch.cuda.OutOfMemoryError:

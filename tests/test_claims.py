@@ -121,6 +121,14 @@ def test_the_share_of_cells_decides_at_its_boundary(behind, verdict):
     assert row["verdict"] == verdict and f"{1 - behind / 40:.0%}" in row["detail"]
 
 
+def test_a_seed_that_is_still_running_does_not_count():
+    """Of the third seed one class is there, for which the large teacher is ahead."""
+    table = missing_class(95, 10, seeds=2)
+    part = missing_class(0, 100).query("missing_class == 9").assign(seed=2)
+    row = decide("missing-class-gap", pd.concat([table, part]))
+    assert (row["estimate"], row["seeds"], row["verdict"]) == (pytest.approx(85), 2, "reproduced")
+
+
 def test_a_gap_that_depends_on_the_seed_is_not_reproduced_in_full():
     """Gaps of 10, 20 and 90: 40 on the mean, but the interval holds 0."""
     row = decide("missing-class-gap", missing_class(lambda seed, c, t: [20, 30, 100][seed], 10, seeds=3))
@@ -265,6 +273,13 @@ def test_a_dip_does_not_shorten_the_way():
     assert found.query("examples == 10")["ratio"].to_numpy() == pytest.approx(4)
 
 
+def test_a_plateau_is_not_cut_short():
+    """After its chance success at 40 the slow student first has 55 % on the way from 80 to 160 examples."""
+    slow = {10: 0.1, 20: 0.2, 40: 0.5, 80: 0.4, 160: 0.6}
+    found = claims.examples_ratio(few_examples({SMALL: {10: 0.55}, LARGE: slow}), LARGE, SMALL)
+    assert found["ratio"].to_numpy() == pytest.approx(8 * math.sqrt(2))
+
+
 @pytest.mark.parametrize(
     ("times", "verdict"),
     [(10, "reproduced"), (5.1, "reproduced"), (4.9, "partly"), (1.3, "partly"), (1.2, "not reproduced")],
@@ -297,6 +312,8 @@ def test_retrained_examples_compares_the_large_teacher_with_itself():
     assert decide("retrained-examples", few_examples(curves))["verdict"] == "reproduced"
     curves["4096x50", "large"] = shifted(6)
     assert decide("retrained-examples", few_examples(curves))["verdict"] == "not reproduced"
+    del curves["4096x50", "large"]
+    assert decide("retrained-examples", few_examples(curves))["verdict"] == "not yet run", "it is about 4096 x 50"
 
 
 # Section 5, and capacity
@@ -380,6 +397,7 @@ def test_retrained_spread(b, c, verdict):
         for split in ("train", "test")
     ]
     assert decide("retrained-spread", pd.DataFrame(rows))["verdict"] == verdict
+    assert decide("retrained-spread", pd.DataFrame(rows[:4]))["verdict"] == "not yet run", "one of two retrainings"
 
 
 # Temperature
@@ -622,6 +640,13 @@ def test_entropy_is_the_cause(own, permuted, verdict, seeds):
     row = decide("entropy-is-the-cause", table)
     assert row["verdict"] == verdict and row["estimate"] == pytest.approx(own - permuted) and row["seeds"] == seeds
     assert "permuted by class 7.0 %" in row["detail"]
+
+
+def test_a_seed_of_which_some_classes_are_lacking_is_not_compared():
+    students = {("equal", "small", True): 80, ("permuted", "small", True): 80}
+    part = variations(students).assign(seed=1).query("training == 'equal' or missing_class > 7")
+    row = decide("entropy-is-the-cause", pd.concat([variations(students), part]))
+    assert (row["estimate"], row["seeds"]) == (pytest.approx(0), 1)
 
 
 def test_entropy_as_the_cause_needs_both_responses():

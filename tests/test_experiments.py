@@ -170,6 +170,24 @@ def test_the_full_scale_is_shown_where_it_is_recorded_and_else_the_reduced_one(t
         assert f"`python -m kdutils run fig4 --profile {profile} --datasets {dataset}`" in line
 
 
+def test_three_quarters_of_the_trainings_at_full_scale_are_shown_rather_than_all_at_the_reduced_one(tmp_path):
+    def record(profile: str, training: str, teacher: str = "large") -> None:
+        row = {"profile": profile, "dataset": "mnist", "training": training, "teacher": teacher, "seed": 0}
+        row |= {"selection": "random", "examples": 5, "run": profile + training + teacher}
+        row |= dict.fromkeys(("accuracy", "validation_best", "validation_last"), 0.5)
+        records.add("few_examples", [row], tmp_path)
+
+    shown = lambda: set(Study("paper", ["mnist"], results=tmp_path).few_examples("few_examples_retrained")["profile"])
+    kinds = [("equal", "small"), ("equal", "large"), ("none", "none"), ("4096x50", "large"), ("8192x40", "large")]
+    for kind in kinds:
+        record("cpu", *kind)
+    for kind in kinds[:3]:
+        record("paper", *kind)
+    assert shown() == {"cpu"}, "three of five"
+    record("paper", *kinds[3])
+    assert shown() == {"paper"}, "four of five"
+
+
 def test_seeds_are_said_of_each_data_set_and_of_uneven_teachers(tmp_path):
     rows = [
         {"profile": "paper", "dataset": d, "training": "equal", "teacher": t, "seed": s, "run": f"{d}{t}{s}"}

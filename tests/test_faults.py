@@ -16,7 +16,7 @@ import torch
 from conftest import ROOT, Here, read, tiny_study
 
 from kdutils import __main__ as cli
-from kdutils import experiments, records, running
+from kdutils import experiments, records, running, training
 from kdutils.errors import Diverged, UserError
 from kdutils.experiments import Study, status
 from kdutils.protocols import key
@@ -129,6 +129,42 @@ def test_a_run_killed_five_times_ends_as_one_left_alone(tiny, tmp_path, seed):
     errors = process.communicate(timeout=600)[1]
     assert process.returncode == 0, errors
     run.check(tiny)
+
+
+@pytest.mark.parametrize("table", ["curves", "few_examples"])
+def test_a_kill_between_two_tables_of_the_same_students_loses_neither(tiny, monkeypatch, table):
+    def add(name, *given):
+        if name == table:
+            raise KeyboardInterrupt
+        records_add(name, *given)
+
+    records_add = records.add
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "add", add)
+        with pytest.raises(KeyboardInterrupt):
+            tiny_study(tiny).ensure("few_examples")
+    study = tiny_study(tiny)
+    study.ensure("few_examples")
+    students = study.few_examples()
+    assert len(students) and set(records.load("curves", tiny)["run"]) == set(students["run"])
+
+
+def test_a_lost_response_of_an_early_epoch_is_made_again(tiny):
+    """Its teacher is there after the last epoch, and students of the first one are wanted."""
+    study = tiny_study(tiny)
+    runs = study.runs("sweep")
+    study.ensure("sweep")
+    early = min((r for r in runs if r.epochs < 3), key=lambda r: r.epochs)
+    assert any(r.key == early.key and r.epochs > early.epochs for r in runs)
+    path = training.snapshot_path(early.protocol, early.epochs)
+    wanted = records.load("response", tiny)
+    path.unlink()
+    study.ensure("sweet_spot")
+    assert path.exists() and early.training in set(study.baseline("sweet_spot")["training"])
+    path.unlink()
+    (tiny / "response.csv").unlink()
+    tiny_study(tiny).ensure("sweep")
+    assert records.load("response", tiny).equals(wanted)
 
 
 def test_two_processes_that_record_the_same_at_once_lose_nothing(tiny, tmp_path):

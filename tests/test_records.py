@@ -186,6 +186,38 @@ def test_an_edit_is_accepted_by_seal_and_changes_its_line_alone(tmp_path):
     assert path.read_text().splitlines() == after
 
 
+def test_seal_keeps_the_order_of_lines_in_every_file(tmp_path):
+    point = {
+        "profile": "paper",
+        "training": "equal",
+        "teacher": "large",
+        "split": "test",
+        "class": 0,
+        "x": 0.0,
+        "y": 0.0,
+    }
+    for dataset in ("mnist", "digits"):
+        made = [point | {"dataset": dataset, "seed": 0, "example": n, "run": "a"} for n in range(12)]
+        records.add("projection", made, tmp_path)
+    before = {path: path.read_text() for path in tmp_path.glob("*.csv")}
+    records.seal(tmp_path)
+    assert len(before) == 2 and {path: path.read_text() for path in before} == before
+
+
+def test_a_number_of_many_digits_is_recorded_once(tmp_path):
+    row = rows()[0] | {"temperature": 10 / 3}
+    for _ in range(2):
+        records.add("missing_class", [row], tmp_path)
+    assert len(records.load("missing_class", tmp_path)) == 1
+
+
+def test_an_installed_copy_has_no_commit(tmp_path, monkeypatch):
+    """It may lie inside somebody else's checkout, as here."""
+    assert records.commit.__wrapped__()
+    monkeypatch.setattr(records, "REPOSITORY", ROOT / "kdutils")
+    assert records.commit.__wrapped__() == ""
+
+
 def test_rows_that_git_merged_need_no_seal(tmp_path):
     for name, of in (("ours", rows()[::2]), ("theirs", rows()[1::2]), ("both", rows())):
         records.add("missing_class", of, tmp_path / name)
@@ -250,6 +282,23 @@ def test_processes_that_add_at_once_lose_nothing(tmp_path):
     found = records.load("missing_class", tmp_path)
     assert set(found["run"]) == {f"{name}{n}" for name in "ab" for n in range(25)}
     assert sorted(p.name for p in tmp_path.iterdir() if "ready" not in p.name) == [".lock", "missing_class.csv"]
+
+
+def test_shared_seeds_are_those_of_every_training_and_teacher_of_the_data_set():
+    seeds = {
+        ("mnist", "equal", "small"): (0, 1, 2),
+        ("mnist", "4096x50", "large"): (1, 3),
+        ("cifar10", "equal", "large"): (0,),
+    }
+    names = ["dataset", "training", "teacher", "seed"]
+    table = pd.DataFrame([(*who, seed) for who, of in seeds.items() for seed in of], columns=names)
+    found = records.of_shared_seeds(table)
+    assert found.values.tolist() == [
+        ["mnist", "equal", "small", 1],
+        ["mnist", "4096x50", "large", 1],
+        ["cifar10", "equal", "large", 0],
+    ]
+    assert records.of_shared_seeds(table[:0]).equals(table[:0])
 
 
 # The table "runs", one file for each data set

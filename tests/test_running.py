@@ -59,5 +59,5 @@ def test_a_teacher_that_does_not_fit_is_refused_in_one_line(monkeypatch, tmp_pat
     monkeypatch.setattr(running, "train_teacher", train)
     with pytest.raises(UserError, match="the large teacher does not fit in the GPU's memory"):
         running.run_teacher(
-            Study("smoke", ["digits"]).runs("teachers")[1].protocol, 5, "the large teacher", "cpu", False
+            Study("smoke", ["digits"]).runs("teachers")[1].protocol, {5}, "the large teacher", "cpu", False
         )
