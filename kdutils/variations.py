@@ -95,6 +95,8 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
     if dataset == "mnist":
         found += [
             Variation("4096x50", "retraining", training=Training(4096, 50), **large),
+            # The same teacher on its way: the paper's remedy is large batches *and* fewer epochs.
+            *(Variation(f"4096x{n}", "retraining", training=Training(4096, n), **large) for n in (20, 10, 5)),
             Variation("8192x40", "retraining", training=Training(8192, 40), **large),
             # Large batches at a fixed rate are trained less; Adam's customary correction is the square root.
             Variation("4096x50, rate x4", "retraining", {"learning_rate": 4e-3}, training=Training(4096, 50), **large),
