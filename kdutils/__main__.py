@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,15 @@ from kdutils.data import SPLITS, data_hash, load_dataset
 from kdutils.errors import Parser, UserError, check_name, check_whole, run_command
 from kdutils.experiments import ARTEFACTS, Study, status
 from kdutils.models import INPUT_SHAPES, ROLES, create_model
-from kdutils.protocols import ALPHA_KD, FULL_SIZE, PROFILES, STUDENT_BATCH, TABLE_TEMPERATURE, TEACHER_RATE
+from kdutils.protocols import (
+    ALPHA_KD,
+    FULL_SIZE,
+    PROFILES,
+    STUDENT_BATCH,
+    TABLE_TEMPERATURE,
+    TEACHER_RATE,
+    VALIDATION_SIZE,
+)
 from kdutils.training import resolve_device, stratified
 
 
@@ -42,7 +51,7 @@ def parser() -> Parser:
             command.add_argument("--afresh", action="store_true", help="run what is recorded too")
             command.add_argument("--dask", metavar="ADDRESS", help="of a dask scheduler, on whose workers it is run")
         command.add_argument("--profile", default=None if name == "status" else "paper", help=", ".join(PROFILES))
-        command.add_argument("--datasets", nargs="+", help="default: all that the artefact is shown for")
+        command.add_argument("--datasets", nargs="+", help="default: the paper's; at profile smoke, digits")
         command.add_argument("--seeds", type=int, default=0, help="how many, from 0; default: the profile's own number")
         command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
         command.add_argument("--results", default="", help="folder of the records; default: book/results")
@@ -90,14 +99,16 @@ def search(options: argparse.Namespace) -> None:
         check_name("role", role, ROLES)
     device = resolve_device(options.device)
     for name, file, allowed in (("--plot", options.plot, (".png", ".pdf", ".svg")), ("--csv", options.csv, (".csv",))):
-        if file and (Path(file).suffix not in allowed or not _is_writable(Path(file).absolute())):
-            endings = " or ".join(allowed)
-            raise UserError(f"{name} {file}: it must end in {endings} and its folder be there and writable")
+        if file and Path(file).suffix not in allowed:
+            raise UserError(f"{name} {file}: it must end in {' or '.join(allowed)}")
+        if file and not _is_writable(Path(file).absolute()):
+            raise UserError(f"{name} {file}: no file can be written there")
     if options.record:
         records.check_writable(options.results)
-    for name, size in (("--train-size", options.train_size), ("--eval-size", options.eval_size)):
+    limits = (("--train-size", options.train_size, FULL_SIZE), ("--eval-size", options.eval_size, VALIDATION_SIZE))
+    for name, size, full in limits:
         if size is not None:
-            check_whole(name, size, 100, FULL_SIZE[dataset])
+            check_whole(name, size, 100, full[dataset])
     share = (options.train_size or FULL_SIZE[dataset]) / FULL_SIZE[dataset]
     shrunk = lambda size: max(1, round(size * share))
     usual, given = PROFILES["paper"], lambda *names: {name: getattr(options, name) for name in names}
@@ -116,24 +127,34 @@ def search(options: argparse.Namespace) -> None:
     sizes = {"train": options.train_size, "validation": options.eval_size, "test": options.eval_size}
     sets = {split: s.subset(stratified(s.labels, sizes[split])) for split, s in sets.items()}
     teacher, student = (functools.partial(create_model, dataset, role) for role in (options.teacher, options.student))
-    found = sweetspot.search(teacher, student, sets, **asked, device=options.device, settings=settings)
-    # What took long is written before anything is said: a closed pipe must not lose it.
-    if options.csv:
-        found.table.to_csv(options.csv, index=False)
-    if options.plot:
-        found.plot().savefig(options.plot, dpi=110, bbox_inches="tight")
-    if options.record:
-        named = given("dataset", "teacher", "student", "train_size", "eval_size")
-        protocol = sweetspot.SearchProtocol(
-            data=data_hash(dataset), settings=dataclasses.asdict(settings), **named, **asked
-        )
-        sweetspot.record(found, protocol, len(sets["train"]), device, options.results)
+    usual_place = records.cache_root() / "searches"
+    found = sweetspot.search(
+        teacher, student, sets, **asked, device=options.device, settings=settings, checkpoint=usual_place
+    )
+    named = given("dataset", "teacher", "student", "train_size", "eval_size")
+    protocol = sweetspot.SearchProtocol(
+        data=data_hash(dataset), settings=dataclasses.asdict(settings), **named, **asked
+    )
+    outputs: tuple[tuple[object, Callable[[], None]], ...] = (
+        (options.csv, lambda: found.table.to_csv(options.csv, index=False)),
+        (options.plot, lambda: found.plot().savefig(options.plot, dpi=110, bbox_inches="tight")),
+        (options.record, lambda: sweetspot.record(found, protocol, len(sets["train"]), device, options.results)),
+    )
+    failed: OSError | None = None
+    for wanted, write in outputs:  # before anything is said: a closed pipe must not lose what took long
+        try:
+            if wanted:
+                write()
+        except OSError as error:
+            failed = error
     print(found.summary().replace("**", ""))
     shown = found.cells.dropna(subset="full").round(4)
     print(shown.drop(columns=[c for c in shown if c.startswith("uniform")]).to_string(index=False))
     for size, why in found.stopped.items():
         print(f"batch size {size} stopped {why}")
     print(found.cost.to_string(index=False, float_format="{:,.4g}".format))
+    if failed:
+        raise failed
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -148,17 +169,16 @@ def main(arguments: list[str] | None = None) -> None:
         return
     if options.command == "seal":
         return records.seal(options.results)
-    datasets = options.datasets or list(DATASETS)
+    own = lambda profile: options.datasets or (["digits"] if profile == "smoke" else list(DATASETS))
     if options.command == "status":
         profiles = [options.profile] if options.profile else list(PROFILES)
-        own = lambda profile: options.datasets or (["digits"] if profile == "smoke" else datasets)
         rest = (options.seeds, "never", options.device, options.results)
         print(status(Study(p, own(p), *rest) for p in profiles).to_string(index=False))
         return
     for name in options.artefacts if options.artefacts != ["all"] else ():
         check_name("table or figure", name, ARTEFACTS)
     with many.connect(options.dask) if options.dask else contextlib.nullcontext() as executor:
-        run(options, datasets, executor)
+        run(options, own(options.profile), executor)
 
 
 def run(options: argparse.Namespace, datasets: list[str], executor: Executor | None) -> None:

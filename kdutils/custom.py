@@ -4,6 +4,7 @@
 """
 
 import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from kdutils.protocols import seed_for
 from kdutils.training import epoch_batches, make_optimizer, to_input
 
 Factory = Callable[[], nn.Module]
+Optimizer = Callable[..., torch.optim.Optimizer]  # of the parameters
 HELD_OUT = 0.15  # of a class for validation, and as much for test, where they are not given
 #: Multiply-adds of one member's forward pass through a minibatch up to which members are stacked on a CPU. There a step
 #: below it is mostly overhead, which a stack shares (4 to 7 times faster for 32 small networks); above it PyTorch's
@@ -30,10 +32,13 @@ STACK_ON_CPU = 1e7
 def tensors(data: object) -> tuple[Tensor, Tensor]:
     """Images (N, …) and labels int64 (N,), on the CPU, of a pair of them, an `ImageSet` or a dataset; see `sweetspot`."""
     if isinstance(data, ImageSet):
-        return data.images, data.labels
-    if isinstance(data, tuple) and len(data) == 2 and all(hasattr(part, "shape") for part in data):
-        images, labels = map(torch.as_tensor, data)
-    elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        return data.images.cpu(), data.labels.cpu()
+    if isinstance(data, tuple | list) and len(data) == 2 and len(getattr(data[0], "shape", ())) > 1:
+        try:
+            images, labels = map(torch.as_tensor, data)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"images and labels must be arrays or tensors of numbers: {_line(error)}") from None
+    elif hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, str | bytes):
         if len(data) == 0:
             raise UserError("the data set is empty")
         try:
@@ -49,6 +54,8 @@ def tensors(data: object) -> tuple[Tensor, Tensor]:
         images = torch.stack(each)
     else:
         raise UserError(f"data must be (images, labels) or a data set of such pairs; got a {type(data).__name__}")
+    if not images.numel():
+        raise UserError("the data set is empty")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise UserError(f"images must be uint8 or floating point; got {images.dtype}")
     if labels.ndim != 1 or len(labels) != len(images) or labels.is_floating_point() or labels.dtype == torch.bool:
@@ -56,15 +63,20 @@ def tensors(data: object) -> tuple[Tensor, Tensor]:
         raise UserError(f"labels must be integers, one for each of {len(images)} images; got {got}")
     if images.is_floating_point() and not bool(images.isfinite().all()):
         raise UserError("some images have values that are not finite")
-    return images, labels.long().cpu()
+    return images.cpu(), labels.long().cpu()
 
 
 def _pair(image: object, label: Any) -> tuple[Tensor, int]:
     """One item of a data set: tensors as they are, other images (PIL, arrays) with their channels first."""
     if not isinstance(image, Tensor):
-        image = torch.from_numpy(np.array(image))
-        image = image.movedim(-1, 0) if image.ndim == 3 else image[None]
-    return image, int(label)
+        array = torch.from_numpy(np.array(image))
+        image = array[None] if array.ndim == 2 else array
+        if array.ndim == 3:
+            first, last = (array.shape[axis] in (1, 3, 4) for axis in (0, -1))
+            if first == last:
+                raise ValueError(f"which axis of {tuple(array.shape)} has the channels? give tensors, channels first")
+            image = array.movedim(-1, 0) if last else array
+    return image, operator.index(label)
 
 
 def split(data: object) -> dict[str, tuple[Tensor, Tensor]]:
@@ -107,7 +119,10 @@ def build(factory: Factory, seed: int, device: torch.device, name: str = "a fact
     torch.manual_seed(seed)
     if isinstance(factory, nn.Module) or not callable(factory):
         raise UserError(f"{name} must be a function that returns a new network, such as lambda: Net()")
-    model = factory()
+    try:
+        model = factory()
+    except TypeError as error:
+        raise UserError(f"{name} must return a new network when called without arguments: {_line(error)}") from None
     if not isinstance(model, nn.Module):
         raise UserError(f"{name} must return an nn.Module; it returned a {type(model).__name__}")
     return model.to(device)
@@ -134,9 +149,20 @@ def try_network(
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise UserError(f"{name}'s network must give logits (N, C) for images (N, …); got {got} for 2 images")
+    if not bool(logits.isfinite().all()):
+        raise UserError(f"{name}'s network gives logits that are not finite")
+    if bool((logits >= 0).all() and (logits.sum(1) - 1).abs().max() < 1e-3):
+        raise UserError(f"{name}'s network gives probabilities; it must give logits: leave out its softmax")
     if logits.shape[1] < classes:
         raise UserError(f"{name}'s network gives {logits.shape[1]} logits, and labels reach to {classes - 1}")
     return logits.shape[1], counter.get_total_flops() / 4  # a multiply-add is two operations; two images
+
+
+def optimizer_of(model: nn.Module, optimizer: str | Optimizer, learning_rate: float) -> torch.optim.Optimizer:
+    """An optimiser of a network's parameters: a named one at this rate, or the user's own, which has its own rate."""
+    return (
+        make_optimizer(model, optimizer, learning_rate) if isinstance(optimizer, str) else optimizer(model.parameters())
+    )
 
 
 # -------------------------------------------------------------------- students
@@ -170,7 +196,7 @@ def distil_students(
     alphas: Sequence[float],
     epochs: int,
     batch_size: int,
-    optimizer: str,
+    optimizer: str | Optimizer,
     learning_rate: float,
     seed: int,
     looked_at: Sequence[Tensor],
@@ -202,14 +228,14 @@ def distil_students(
         Mean training loss of the last epoch; not finite if a student diverged.
     """
     device, members = images.device, len(logits)
-    if stacked is None:
-        stacked = is_stacked(make_student, images[:batch_size], device)
+    if stacked is None:  # an optimiser of the user's may look at more than one weight at a time
+        stacked = isinstance(optimizer, str) and is_stacked(make_student, images[:batch_size], device)
 
     def together(chosen: slice) -> tuple[list[Tensor], Tensor]:
         """Distil some members at once, or half as many where memory does not suffice."""
         size = chosen.stop - chosen.start
         group = _Stack(make_student, seed, size, device) if stacked else _One(make_student, seed, device)
-        update = make_optimizer(group.parameters, optimizer, learning_rate)
+        update = optimizer_of(group.parameters, optimizer, learning_rate)
         teacher, y = logits[chosen].to(device), labels.to(device)
         alpha = torch.tensor(alphas[chosen], device=device)[:, None]
         losses = functools.partial(distillation_losses, temperature=temperature, alpha=alpha, scale_by_t2=scale_by_t2)
@@ -289,7 +315,7 @@ def is_stacked(make_student: Factory, images: Tensor, device: torch.device) -> b
     """Whether students are better trained as a stack: always on a GPU, on a CPU if small, if the network allows it.
 
     Some networks cannot be run under vmap (recurrent layers, control flow that depends on values). What a stack of two
-    computes is compared with what each computes alone, so that none can be wrong in silence.
+    computes in evaluation mode is compared with what each computes alone.
     """
     x = to_float(images, device)
     try:

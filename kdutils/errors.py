@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class UserError(ValueError):
@@ -55,7 +55,7 @@ def check_name(kind: str, name: object, allowed: Iterable[str]) -> str:
 def check_number(name: str, value: object, low: float, high: float = math.inf, ends: str = "[]") -> None:
     """Raise UserError unless `value` is a number from `low` to `high`; a round bracket in `ends` leaves that end out."""
     if isinstance(value, Real) and not isinstance(value, bool):
-        above = not value <= low or (value == low and ends[0] == "[")  # `Real` has no >
+        above = not value <= low or (value == low and ends[0] == "[")  # not `value > low`: mypy knows no > of a Real
         below = value < high or (value == high and ends[1] == "]")
         if above and below:
             return
@@ -89,6 +89,9 @@ def check_folder(name: str, value: str | os.PathLike) -> Path:
 
 class Parser(argparse.ArgumentParser):
     """argparse, with its mistakes reported in one line, and the nearest valid name, like all others."""
+
+    def __init__(self, *given: Any, **options: Any):
+        super().__init__(*given, **{"allow_abbrev": False} | options)  # a part of an option is a misspelt one
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would print with the usage."""

@@ -16,11 +16,15 @@ At alpha = 0.99 a teacher may seem good because it is nearly silent, and no teac
 says so.
 """
 
+import copy
+import hashlib
 import itertools
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,13 +35,24 @@ from scipy.special import ndtri, stdtrit
 from torch import Tensor, nn
 
 from kdutils import records
-from kdutils.custom import Factory, build, classifier_logits, distil_students, minibatches, split, to_float, try_network
+from kdutils.custom import (
+    Factory,
+    Optimizer,
+    build,
+    classifier_logits,
+    distil_students,
+    minibatches,
+    optimizer_of,
+    split,
+    to_float,
+    try_network,
+)
 from kdutils.data import SPLITS
-from kdutils.errors import UserError, check_name, check_number, check_whole
+from kdutils.errors import UserError, check_folder, check_name, check_number, check_whole
 from kdutils.protocols import SCHEMA, key, seed_for
 from kdutils.response import entropy, select_examples
 from kdutils.running import progress
-from kdutils.training import is_kept, make_optimizer, resolve_device
+from kdutils.training import CHECKPOINT_SECONDS, is_kept, load_state, resolve_device, state_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,6 +61,7 @@ Cell = tuple[str, int, int]  # "teacher", batch size, epochs; or a control
 HARD, UNIFORM = ("hard labels", 0, 0), ("uniform", 0, 0)
 CONTROLS = (HARD, UNIFORM)
 STAGES = {"probe": "probes", "full": "full distillations"}
+LEARNED = 0.2  # of the way from chance to all: students of hard labels that have not come so far hardly learned
 COSTS = records.VALUES["sweetspot_cost"]
 CELL_COLUMNS = ["response", "batch_size", "epochs", *records.VALUES["sweetspot"]]
 TABLE_COLUMNS = [
@@ -62,10 +78,12 @@ class Settings:
     ----------
     scale_by_t2 : bool
         Whether the soft term is multiplied by T², as Hinton et al. (2015) advise and the paper does not.
-    optimizer : str
-        "adam" or "sgd", of teachers and students.
+    optimizer : str or callable
+        "adam" or "sgd", of teachers and students; or your own, a function of the parameters such as
+        ``functools.partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.01)``: its rate must stay constant, and students
+        are then trained one after another.
     teacher_rate, student_rate : float
-        Learning rates, constant.
+        Learning rates of the named optimisers, constant.
     student_batch, student_epochs : int
         Of a full distillation; the batch size of a probe too.
     probe_examples, probe_epochs : int
@@ -84,7 +102,7 @@ class Settings:
     """
 
     scale_by_t2: bool = False
-    optimizer: str = "adam"
+    optimizer: str | Optimizer = "adam"
     teacher_rate: float = 1e-3
     student_rate: float = 1e-3
     student_batch: int = 64
@@ -121,6 +139,11 @@ class SweetSpot:
         response, or to look at a student), `multiply_adds` and `seconds`.
     stopped : dict
         From batch size to why and when its training stopped early.
+    settings : Settings
+    images, labels, logits : Tensor (N, …), (N,), float16 (N, C)
+        The training part, and the recommended teacher's response to it: what a student of your own needs.
+    chance : float
+        The share of the most frequent class among the test images.
     """
 
     recommended: tuple[int, int]
@@ -129,6 +152,10 @@ class SweetSpot:
     cost: pd.DataFrame
     stopped: dict[int, str]
     settings: Settings
+    images: Tensor = field(repr=False)
+    labels: Tensor = field(repr=False)
+    logits: Tensor = field(repr=False)
+    chance: float
 
     @property
     def candidates(self) -> pd.DataFrame:
@@ -147,17 +174,26 @@ class SweetSpot:
 
     def summary(self) -> str:
         """What was found, in a few sentences of Markdown."""
-        return summary(self.cells, unseen=bool(self.settings.unseen))
+        return summary(self.cells, bool(self.settings.unseen), self.chance)
 
     def plot(self) -> "Figure":
         """Figure 1 (a), measured: see `kdutils.plots.sweet_spot_map`."""
-        from kdutils import plots  # matplotlib only where something is drawn
+        import matplotlib.pyplot as plt  # only where something is drawn
 
-        return plots.sweet_spot_map(self.cells)
+        from kdutils import plots
+
+        with plt.rc_context():  # other figures of the caller's keep their looks
+            plots.use_theme()
+            figure = plots.sweet_spot_map(self.cells)
+            figure.draw_without_rendering()  # ticks take their looks when they are first drawn
+        return figure
 
 
-def summary(cells: pd.DataFrame, unseen: bool = False) -> str:
-    """What a search's `cells` say, in a few sentences of Markdown; the numbers are percentages of test images."""
+def summary(cells: pd.DataFrame, unseen: bool = False, chance: float = 0.0) -> str:
+    """What a search's `cells` say, in a few sentences of Markdown; the numbers are percentages of test images.
+
+    `chance` is what always answering the most frequent class would score.
+    """
     by = cells.set_index("response")
     best = cells[cells["status"] == "recommended"].iloc[0]
     what = "accuracy on classes they never saw" if unseen else "accuracy"
@@ -170,6 +206,12 @@ def summary(cells: pd.DataFrame, unseen: bool = False) -> str:
     controls = [percent(by.loc[name, "test"]) for name in ("hard labels", "uniform")]
     parts = [f"**Batch size {best['batch_size']}, {length}**: its students' {what} is {percent(best['test'])}"]
     parts[0] += f" (hard labels alone: {controls[0]}; uniform response: {controls[1]})."
+    hard = by.loc["hard labels", "test"]
+    if not unseen and hard < chance + LEARNED * (1 - chance):
+        parts.append(
+            f"**The students hardly learned**: always answering the most frequent class scores {percent(chance)}. Raise "
+            "student_epochs or student_rate until hard labels alone no longer gain; nothing below means much before."
+        )
     if others:
         parts.append(f"{others} other{'s' * (others > 1)} cannot be told from it.")
     ahead = cells[cells["hard_low"] > 0]
@@ -177,7 +219,11 @@ def summary(cells: pd.DataFrame, unseen: bool = False) -> str:
         top = ahead.loc[ahead["hard"].idxmax()]
         parts.append(
             f"{len(ahead)} of {cells['hard'].count()} beat hard labels alone beyond noise, by at most "
-            f"{margin(top, 'hard')} ({top['batch_size']} × {top['epochs']})."
+            f"{margin(top, 'hard')} ({top['batch_size']} × {top['epochs']})"
+        )
+        is_ahead = "is" if best["hard_low"] > 0 else "is **not**"
+        parts[-1] += (
+            "." if top.name == best.name else f"; the recommended one {is_ahead} among them: {margin(best, 'hard')}."
         )
     else:
         parts.append(
@@ -206,6 +252,7 @@ def search(
     seed: int = 0,
     device: str = "auto",
     settings: Settings | None = None,
+    checkpoint: str | Path | None = None,
 ) -> SweetSpot:
     """Find the teacher's batch size and number of epochs from which the student learns most.
 
@@ -231,6 +278,10 @@ def search(
     device : str
         "auto", "cpu", "cuda", ….
     settings : Settings, optional
+    checkpoint : path, optional
+        A folder in which what is done is kept, so that the same call goes on where it was stopped. Another search (other
+        data, first weights, settings) has its own place there; of the networks' code only what shows in their printed
+        form or first weights is noticed. It may be deleted at any time.
 
     Returns
     -------
@@ -241,27 +292,80 @@ def search(
     UserError
         Before training, if something does not fit.
     FloatingPointError
-        If the teacher diverged at every batch size.
+        If the teacher diverged at every batch size, or the students of a control.
     """
     settings = settings or Settings()
     where = resolve_device(device)
     check_numbers(batch_sizes, max_epochs, temperature, alpha, budget, seed, settings)
     parts = split(data)
     _check_data(parts, batch_sizes, settings)
-    cuda = [torch.cuda.current_device() if where.index is None else where.index] if where.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):  # the caller's random numbers go on as if nothing had been
+    with _own_random_numbers(where):
         under_way = _Search(make_teacher, make_student, parts, temperature, alpha, budget, seed, where, settings)
-        return under_way.run([int(b) for b in dict.fromkeys(batch_sizes)], max_epochs)
+        return under_way.run([int(b) for b in dict.fromkeys(batch_sizes)], max_epochs, checkpoint)
+
+
+def judge(
+    teachers: Mapping[str, nn.Module],
+    make_student: Factory,
+    data: object,
+    *,
+    temperature: float,
+    alpha: float,
+    seed: int = 0,
+    device: str = "auto",
+    settings: Settings | None = None,
+) -> pd.DataFrame:
+    """Say whether a student gains from teachers that you have already, beside hard labels alone and a uniform response.
+
+    Each is distilled in full, `settings.repeats` times, as a search's finalists are.
+
+    Parameters
+    ----------
+    teachers : mapping from names to nn.Module
+        Trained networks from images (N, …) to logits (N, C). They are copied, and not changed.
+    make_student, temperature, alpha, seed, device, settings
+        As `search`.
+    data
+        As `search`; but give "validation" and "test" too, of images that no teacher was trained on.
+
+    Returns
+    -------
+    DataFrame
+        The columns `response` (a teacher's name, or a control) to `uniform_high` of `SweetSpot.cells`; "recommended" is the
+        best on validation images, and says nothing unless its `hard_low` and `uniform_low` are above 0.
+
+    Raises
+    ------
+    UserError
+        Before training, if something does not fit.
+    FloatingPointError
+        If the students of a control diverged.
+    """
+    settings = settings or Settings()
+    where = resolve_device(device)
+    check_numbers([1], 1, temperature, alpha, None, seed, settings)
+    if not isinstance(teachers, Mapping) or not teachers:
+        raise UserError("teachers must be a mapping of names to trained networks")
+    parts = split(data)
+    _check_data(parts, [1], settings)
+    with _own_random_numbers(where):
+        return _Search(None, make_student, parts, temperature, alpha, None, seed, where, settings).judge(teachers)
+
+
+def _own_random_numbers(where: torch.device) -> AbstractContextManager:
+    """Within, random numbers are drawn; after it the caller's go on as if nothing had been."""
+    cuda = [torch.cuda.current_device() if where.index is None else where.index] if where.type == "cuda" else []
+    return torch.random.fork_rng(devices=cuda)
 
 
 # -------------------------------------------------------------------- what is checked before anything is trained
 
 
 def check_numbers(batch_sizes, max_epochs, temperature, alpha, budget, seed, settings: Settings) -> None:
-    """Raise the UserError of `search` if one of its numbers is none that it can use; needs no data."""
+    """Raise the UserError of `search` if it cannot use one of its numbers; needs no data."""
     if not isinstance(settings, Settings):
         raise UserError(f"settings must be sweetspot.Settings(…); got a {type(settings).__name__}")
-    if isinstance(batch_sizes, str) or not isinstance(batch_sizes, Sequence) or not len(batch_sizes):
+    if isinstance(batch_sizes, str) or not isinstance(batch_sizes, Sequence | np.ndarray) or not len(batch_sizes):
         raise UserError(f"batch_sizes must be a list of whole numbers; got {batch_sizes!r}")
     for size in batch_sizes:
         check_whole("a batch size", size, 1)
@@ -270,11 +374,16 @@ def check_numbers(batch_sizes, max_epochs, temperature, alpha, budget, seed, set
     for name in ("student_batch", "student_epochs", "probe_examples", "probe_epochs", "repeats"):
         check_whole(name, getattr(settings, name), 1)
     check_whole("finalists", settings.finalists, 0)
+    if not isinstance(settings.unseen, tuple) or len({*settings.unseen}) < len(settings.unseen):
+        raise UserError(f"unseen must be a tuple of different classes; got {settings.unseen!r}")
     for c in settings.unseen:
         check_whole("an unseen class", c, 0)
+    if not isinstance(settings.scale_by_t2, bool):
+        raise UserError(f"scale_by_t2 must be True or False; got {settings.scale_by_t2!r}")
     for name in ("teacher_rate", "student_rate"):
         check_number(name, getattr(settings, name), 0, ends="()")
-    check_name("optimizer", settings.optimizer, ("adam", "sgd"))
+    if not callable(settings.optimizer):
+        check_name("optimizer", settings.optimizer, ("adam", "sgd"))
     check_number("temperature", temperature, 0, ends="()")
     check_number("alpha, the soft term's weight,", alpha, 0, 1, "(]")
     if budget is not None:
@@ -293,7 +402,7 @@ def _check_data(parts: dict, batch_sizes: Sequence[int], settings: Settings) -> 
         raise UserError(f"batch size {largest} is above the {len(labels)} training images")
     for name in SPLITS[1:]:
         if not len(parts[name][1]) or not torch.isin(parts[name][1], classes).all():
-            raise UserError(f"the {name} images are none, or of classes that the training images lack")
+            raise UserError(f"there are no {name} images, or some are of classes that the training images lack")
     for c in settings.unseen:
         if len(classes) < 3 or not all((part[1] == c).any() for part in parts.values()):
             raise UserError(f"unseen class {c!r} must be one of at least 3 classes and have images in every part")
@@ -312,6 +421,7 @@ class _Teacher:
     epochs: int = 0
     responses: dict[int, Tensor] = field(default_factory=dict)  # by epoch: logits float16 (N, C), on the CPU
     stopped: str = ""
+    measured: dict[int, dict[str, Tensor]] = field(default_factory=dict)  # by epoch, in an earlier search too
 
 
 class _Search:
@@ -332,6 +442,8 @@ class _Search:
         self.rows: list[tuple] = []  # as TABLE_COLUMNS
         self.correct: dict[tuple[str, str], dict[Cell, list[Tensor]]] = {}  # by stage and part: (N,) a repeat
         self.costs: dict[str, dict[str, float]] = {}
+        self.folder: Path | None = None  # where what is done is kept
+        self.fleets = 0  # of students, so far
 
     # -------------------------------------------------- what things cost, in example-passes
 
@@ -365,9 +477,44 @@ class _Search:
             cost[name] += value
         self.bar.update(passes)
 
+    # -------------------------------------------------- teachers that are trained already
+
+    def judge(self, teachers: Mapping[str, nn.Module]) -> pd.DataFrame:
+        classes = int(max(labels.max() for labels in self.labels.values())) + 1
+        batch, responses = self.settings.student_batch, {}
+        look = lambda factory, name: try_network(factory, name, self.images["train"], batch, classes, self.device)
+        self.width, self.student_madds = look(self.make_student, "make_student")
+        for name, model in teachers.items():
+            if not isinstance(model, nn.Module) or name in [control for control, *_ in CONTROLS]:
+                raise UserError(f"teacher {name!r} must be a trained nn.Module with a name of its own")
+            model = copy.deepcopy(model).to(self.device)
+            try:
+                train, validation = (
+                    classifier_logits(model, self.images[part], self.device).cpu() for part in SPLITS[:2]
+                )
+            except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+                raise UserError(
+                    f"teacher {name!r} cannot take the images: {' '.join(str(error).split())[:200]}"
+                ) from None
+            if (
+                train.ndim != 2
+                or train.shape[1] != self.width
+                or not all(bool(x.isfinite().all()) for x in (train, validation))
+            ):
+                raise UserError(f"teacher {name!r} must give finite logits (N, {self.width}); got {tuple(train.shape)}")
+            responses[name, 0, 0] = train
+            accuracy = (validation.argmax(1) == self.labels["validation"]).double().mean()
+            mean = entropy(validation, self.temperature).mean()
+            where = ("teacher", name, 0, 0, 0, -1, "validation")
+            self.rows.append((*where, np.nan, float(accuracy), float(mean), np.nan))
+        whole = (2 + len(responses)) * self.price("full")
+        with progress(total=whole, desc="teachers judged", unit="example", unit_scale=True) as self.bar:
+            self.distil("full", dict.fromkeys(CONTROLS) | responses)
+        return self.judged()[1].drop(columns=["batch_size", "epochs", "probe"])
+
     # -------------------------------------------------- the course of a search
 
-    def run(self, batch_sizes: list[int], max_epochs: int) -> SweetSpot:
+    def run(self, batch_sizes: list[int], max_epochs: int, checkpoint: str | Path | None) -> SweetSpot:
         size, settings = len(self.labels["train"]), self.settings
         classes = int(max(labels.max() for labels in self.labels.values())) + 1
         look = lambda factory, name, batch: try_network(
@@ -384,6 +531,9 @@ class _Search:
                 f"budget {self.budget:,.0f} is too small: one epoch and one probe at each of {len(batch_sizes)} batch "
                 f"sizes, one full distillation and the controls take {least:,} example-passes"
             )
+        if checkpoint is not None:
+            self.folder = check_folder("checkpoint", checkpoint) / self.identity(batch_sizes, max_epochs)
+            self.folder.mkdir(parents=True, exist_ok=True)
         finalists = settings.finalists or len(batch_sizes) * max_epochs
         # What is kept back for the end: as many finalists as the budget allows beside one epoch of each teacher; of
         # "all" but one, or nothing would be left to find out which they are.
@@ -401,9 +551,36 @@ class _Search:
             self.distil("full", dict.fromkeys(CONTROLS) | {c: logits[c] for c in chosen})
         return self.result(teachers)
 
+    def identity(self, batch_sizes: list[int], max_epochs: int) -> str:
+        """What tells this search from others, as the name of a folder."""
+        said = [self.settings, batch_sizes, max_epochs, self.temperature, self.alpha, self.seed, self.budget]
+        tensors = {
+            f"{part} {what}": of[part].cpu()
+            for what, of in vars(self).items()
+            if what in ("images", "labels")
+            for part in of
+        }
+        for factory in (self.make_teacher, self.make_student):
+            model = build(factory, seed_for("teacher", self.seed), torch.device("cpu"))
+            said.append(model)
+            tensors |= {f"{len(said)} {name}": t for name, t in model.state_dict().items()}
+        return hashlib.sha256(f"{said} {records.checksum_of(tensors)}".encode()).hexdigest()[:16]
+
     def new_teacher(self, batch_size: int) -> _Teacher:
         model = build(self.make_teacher, seed_for("teacher", self.seed), self.device)
-        return _Teacher(batch_size, model, make_optimizer(model, self.settings.optimizer, self.settings.teacher_rate))
+        optimizer = optimizer_of(model, self.settings.optimizer, self.settings.teacher_rate)
+        teacher = _Teacher(batch_size, model, optimizer)
+        if self.folder and (kept := records.load_tensors(self.folder / f"teacher-{batch_size}.safetensors")):
+            for epoch in range(1, 1 + load_state(kept, model, optimizer)):
+                mark = f"measured.{epoch}."
+                teacher.measured[epoch] = {n.removeprefix(mark): t for n, t in kept.items() if n.startswith(mark)}
+        return teacher
+
+    def keep(self, teacher: _Teacher) -> None:
+        if self.folder:
+            measured = {f"measured.{e}.{name}": t for e, of in teacher.measured.items() for name, t in of.items()}
+            state = state_of(teacher.model, teacher.optimizer, len(teacher.measured))
+            records.save_tensors(self.folder / f"teacher-{teacher.batch_size}.safetensors", state | measured)
 
     def explore(self, teachers: list[_Teacher], max_epochs: int, reserve: float) -> list[Cell]:
         """Train and probe, rung by rung, and return the cells that were probed."""
@@ -439,36 +616,50 @@ class _Search:
 
     def train(self, teacher: _Teacher, until: int, probed: list[int]) -> None:
         """Train one teacher on to an epoch, measuring each and keeping the response of those that are probed."""
-        images, labels = self.images["train"], self.labels["train"].to(self.device)
+        kept = time.perf_counter()
         for epoch in range(teacher.epochs + 1, until + 1):
-            start = time.perf_counter()
-            teacher.model.train()
-            torch.manual_seed(seed_for("teacher", self.seed, epoch))
-            total = torch.zeros((), device=self.device)
-            batches = minibatches(len(labels), teacher.batch_size, seed_for("teacher", self.seed), epoch, self.device)
-            for batch in batches:
-                loss = F.cross_entropy(teacher.model(to_float(images[batch], self.device)), labels[batch])
-                teacher.optimizer.zero_grad()
-                loss.backward()
-                teacher.optimizer.step()
-                total += loss.detach() * len(batch)
-            parts = ["validation", "train"] if epoch in probed else ["validation"]
-            logits = {part: classifier_logits(teacher.model, self.images[part], self.device).cpu() for part in parts}
-            passes = sum(map(len, batches))
-            looks = sum(map(len, logits.values()))
-            self.charge("teachers", time.perf_counter() - start, passes, looks, self.teacher_madds)
-            mean_loss = float(total) / passes
-            half = logits["train"].half() if epoch in probed else torch.zeros(1)
-            if not np.isfinite(mean_loss) or not all(bool(x.isfinite().all()) for x in (half, logits["validation"])):
+            if epoch not in teacher.measured:
+                teacher.measured[epoch] = self.train_epoch(teacher, epoch, epoch in probed)
+                if epoch == until or time.perf_counter() - kept > CHECKPOINT_SECONDS:
+                    self.keep(teacher)
+                    kept = time.perf_counter()
+            measured = teacher.measured[epoch]
+            logits, mean_loss, passes = measured["validation"], float(measured["loss"]), int(measured["passes"])
+            looks = len(logits) + len(measured.get("train", ()))
+            self.charge("teachers", float(measured["seconds"]), passes, looks, self.teacher_madds)
+            half = measured.get("train", torch.zeros(1))
+            if not np.isfinite(mean_loss) or not all(bool(x.isfinite().all()) for x in (half, logits)):
                 teacher.stopped = f"in epoch {epoch}: diverged"
                 return
             teacher.epochs = epoch
             if epoch in probed:
                 teacher.responses[epoch] = half
-            accuracy = (logits["validation"].argmax(1) == self.labels["validation"]).double().mean()
-            mean = entropy(logits["validation"], self.temperature).mean()
+            accuracy = (logits.argmax(1) == self.labels["validation"]).double().mean()
+            mean = entropy(logits, self.temperature).mean()
             where = ("teacher", "teacher", teacher.batch_size, epoch, 0, -1, "validation")
             self.rows.append((*where, np.nan, float(accuracy), float(mean), mean_loss))
+
+    def train_epoch(self, teacher: _Teacher, epoch: int, probed: bool) -> dict[str, Tensor]:
+        """Mean loss, logits on validation images, those on training images (float16) if probed, and what it cost."""
+        images, labels = self.images["train"], self.labels["train"].to(self.device)
+        start = time.perf_counter()
+        teacher.model.train()
+        torch.manual_seed(seed_for("teacher", self.seed, epoch))
+        total = torch.zeros((), device=self.device)
+        batches = minibatches(len(labels), teacher.batch_size, seed_for("teacher", self.seed), epoch, self.device)
+        for batch in batches:
+            loss = F.cross_entropy(teacher.model(to_float(images[batch], self.device)), labels[batch])
+            teacher.optimizer.zero_grad()
+            loss.backward()
+            teacher.optimizer.step()
+            total += loss.detach() * len(batch)
+        parts = ["validation", "train"] if probed else ["validation"]
+        measured = {part: classifier_logits(teacher.model, self.images[part], self.device).cpu() for part in parts}
+        if probed:
+            measured["train"] = measured["train"].half()
+        passes, seconds = sum(map(len, batches)), time.perf_counter() - start
+        numbers = {"loss": float(total) / passes, "passes": passes, "seconds": seconds}
+        return measured | {name: torch.tensor(value, dtype=torch.float64) for name, value in numbers.items()}
 
     def distil(self, stage: str, responses: dict[Cell, Tensor | None]) -> None:
         """Students of a stage for each response (logits (N, C) on the training images; None: a control)."""
@@ -481,27 +672,37 @@ class _Search:
             chosen = chosen[self.labels["train"][chosen] != unseen]
             silent = torch.zeros(len(chosen), self.width)
             logits = torch.stack([silent if r is None else r[chosen].float() for r in responses.values()])
-            predicted, losses = distil_students(
-                self.make_student,
-                self.images["train"][chosen.to(self.device)],
-                self.labels["train"][chosen],
-                logits,
-                temperature=self.temperature,
-                scale_by_t2=settings.scale_by_t2,
-                alphas=alphas,
-                epochs=self.epochs[stage],
-                batch_size=min(settings.student_batch, len(chosen)),
-                optimizer=settings.optimizer,
-                learning_rate=settings.student_rate,
-                seed=seed_for("student", self.seed, repeat),
-                looked_at=[self.images[name] for name in names],
-            )
+            self.fleets += 1
+            path = self.folder / f"students-{self.fleets}.safetensors" if self.folder else None
+            made = records.load_tensors(path) if path else None
+            if made is None:
+                predicted, losses = distil_students(
+                    self.make_student,
+                    self.images["train"][chosen.to(self.device)],
+                    self.labels["train"][chosen],
+                    logits,
+                    temperature=self.temperature,
+                    scale_by_t2=settings.scale_by_t2,
+                    alphas=alphas,
+                    epochs=self.epochs[stage],
+                    batch_size=min(settings.student_batch, len(chosen)),
+                    optimizer=settings.optimizer,
+                    learning_rate=settings.student_rate,
+                    seed=seed_for("student", self.seed, repeat),
+                    looked_at=[self.images[name] for name in names],
+                )
+                made = dict(zip(names, predicted, strict=True)) | {"losses": losses}
+                made["seconds"] = torch.tensor(time.perf_counter() - start, dtype=torch.float64)
+                if path:
+                    records.save_tensors(path, made)
+            losses = made["losses"]
+            if not all(bool(loss.isfinite()) for cell, loss in zip(cells, losses, strict=True) if cell in CONTROLS):
+                raise FloatingPointError("students without a teacher diverged; try a lower student_rate")
             passes = len(cells) * len(chosen) * self.epochs[stage]
             looks = len(cells) * sum(len(self.labels[name]) for name in names)
-            seconds = time.perf_counter() - start
-            self.charge(STAGES[stage], seconds, passes, looks, self.student_madds)
-            for name, classes in zip(names, predicted, strict=True):
-                right = classes == self.labels[name]
+            self.charge(STAGES[stage], float(made["seconds"]), passes, looks, self.student_madds)
+            for name in names:
+                right = made[name] == self.labels[name]
                 of = self.labels[name] == unseen if unseen >= 0 else torch.ones_like(right[0])
                 kept = self.correct.setdefault((stage, name), {})
                 for cell, each, loss in zip(cells, right, losses.tolist(), strict=True):
@@ -539,20 +740,21 @@ class _Search:
         of = self.correct[stage, part]
         return Comparison(list(of), np.stack([torch.stack(rows).numpy() for rows in of.values()]))
 
-    def result(self, teachers: list[_Teacher]) -> SweetSpot:
+    def judged(self, probes: "Comparison | None" = None) -> tuple[Cell, pd.DataFrame]:
+        """The best of the responses that were distilled in full, and a line for each response, for those probed too."""
         table = pd.DataFrame(self.rows, columns=TABLE_COLUMNS)
-        probes, full = self.compare("probe", "validation"), self.compare("full", "validation")
-        test = self.compare("full", "test")
+        full, test = (self.compare("full", part) for part in ("validation", "test"))
         finalists = [c for c in full.cells if c not in CONTROLS]
         best = min(finalists, key=lambda c: (-full.mean(c), c[2], c[1]))
-        taught = table[table["stage"] == "teacher"].set_index(["batch_size", "epochs"])
+        taught = table[table["stage"] == "teacher"].set_index(["response", "batch_size", "epochs"])
         rows = []
-        for cell in probes.cells:
+        for cell in (probes or full).cells:
             row = dict(zip(CELL_COLUMNS, cell, strict=False)) | {"status": "control"}
             if cell not in CONTROLS:
-                measured = taught.loc[cell[1:]]
+                measured = taught.loc[cell]
                 row |= {"teacher_accuracy": measured["accuracy"], "entropy": measured["entropy"], "status": "probed"}
-            row["probe"] = probes.mean(cell)
+            if probes:
+                row["probe"] = probes.mean(cell)
             if cell in full.cells:
                 row |= {"full": full.mean(cell), "test": test.mean(cell)}
             if cell in finalists:
@@ -562,11 +764,18 @@ class _Search:
                     margin, noise = test.difference(cell, control, 1 - 0.05 / len(finalists))
                     row |= {name: margin, f"{name}_low": margin - noise, f"{name}_high": margin + noise}
             rows.append(row)
-        cells = pd.DataFrame(rows, columns=CELL_COLUMNS).sort_values(CELL_COLUMNS[:3], ignore_index=True)
+        return best, pd.DataFrame(rows, columns=CELL_COLUMNS).sort_values(CELL_COLUMNS[:3], ignore_index=True)
+
+    def result(self, teachers: list[_Teacher]) -> SweetSpot:
+        table = pd.DataFrame(self.rows, columns=TABLE_COLUMNS)
+        best, cells = self.judged(self.compare("probe", "validation"))
         cost = pd.DataFrame([{"stage": stage, **values} for stage, values in self.costs.items()])
         cost = cost.astype(dict.fromkeys(COSTS[:2], "int64"))
         stopped = {t.batch_size: t.stopped for t in teachers if t.stopped}
-        return SweetSpot(best[1:], cells, table, cost, stopped, self.settings)
+        (logits,) = (t.responses[best[2]] for t in teachers if t.batch_size == best[1])
+        chance = float(self.labels["test"].bincount().max()) / len(self.labels["test"])
+        given = (self.images["train"].cpu(), self.labels["train"], logits)
+        return SweetSpot(best[1:], cells, table, cost, stopped, self.settings, *given, chance)
 
 
 def _probed(first: int, last: int) -> list[int]:

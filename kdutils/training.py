@@ -174,7 +174,7 @@ def train_teacher(
     protocol: TeacherProtocol,
     epochs: int,
     *,
-    device: torch.device,
+    device: torch.device | str,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> None:
     """Train for `epochs` epochs, going on from the last one whose weights are stored.
@@ -189,7 +189,7 @@ def train_teacher(
         What to train.
     epochs : int
         Epochs that must be done when this returns; the last one must be kept.
-    device : torch.device
+    device : torch.device or str
         Where to train; it is no part of the protocol.
     on_epoch : callable, optional
         Called with (epoch, mean training loss) after each epoch.
@@ -202,6 +202,7 @@ def train_teacher(
         If the last epoch's response would not be kept.
     """
     check_whole("epochs", epochs, 1)
+    device = torch.device(device)
     if not is_kept(epochs):
         raise UserError(f"the response after epoch {epochs} is not kept; the next one that is: {-(-epochs // 5) * 5}")
     sets = load_splits(protocol)
@@ -249,7 +250,7 @@ def train_teacher(
         if is_kept(epoch) and not save_response(protocol, model, images, epoch, mean_loss, start):
             raise Diverged("logits are not finite", epoch, int(begun))  # the last step was one too many
         if epoch == epochs or time.perf_counter() - saved > CHECKPOINT_SECONDS:
-            records.save_tensors(teacher_folder(protocol) / "checkpoint.safetensors", _state(model, optimizer, epoch))
+            records.save_tensors(teacher_folder(protocol) / "checkpoint.safetensors", state_of(model, optimizer, epoch))
             saved = time.perf_counter()
         if on_epoch:
             on_epoch(epoch, mean_loss)
@@ -287,19 +288,22 @@ def make_optimizer(model: nn.Module, name: str, learning_rate: float) -> torch.o
     raise UserError(f"unknown optimizer {name!r}; allowed: adam, sgd")
 
 
-def _state(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> dict[str, Tensor]:
+def state_of(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> dict[str, Tensor]:
     """Weights and optimiser state as flat named tensors: safetensors holds nothing else, and needs no pickle."""
     state = {f"model.{name}": t for name, t in model.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
-        state |= {f"optimizer.{index}.{name}": torch.as_tensor(v) for name, v in values.items()}
+        state |= {f"optimizer.{index}.{name}": torch.as_tensor(v) for name, v in values.items() if v is not None}
     return state | {"epoch": torch.tensor(epoch)}
 
 
 def _resume(protocol: TeacherProtocol, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> int:
     """Load the checkpoint into model and optimiser if there is one; return how many epochs it has."""
     state = records.load_tensors(teacher_folder(protocol) / "checkpoint.safetensors")
-    if state is None:
-        return 0
+    return load_state(state, model, optimizer) if state else 0
+
+
+def load_state(state: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Bring model and optimiser to what `state_of` gave; return the epoch."""
     model.load_state_dict({n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")})
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in state.items():
@@ -314,8 +318,9 @@ def _resume(protocol: TeacherProtocol, model: nn.Module, optimizer: torch.optim.
     return int(state["epoch"])
 
 
-def load_teacher(protocol: TeacherProtocol, device: torch.device) -> nn.Module | None:
-    """The teacher's network at its last stored epoch, or None if there is none."""
+def load_teacher(protocol: TeacherProtocol, device: torch.device | str) -> nn.Module | None:
+    """The teacher's network, in evaluation mode, after the last epoch that it was trained for; None if it was not."""
+    device = torch.device(device)
     model = _network(protocol).to(device)
     optimizer = make_optimizer(model, protocol.optimizer, protocol.learning_rate)
     return model.eval() if _resume(protocol, model, optimizer, device) else None

@@ -5,6 +5,9 @@ of the images. Its teacher learns nothing; what it answers depends on how many m
 truth ("right"), the next class ("wrong") or nothing ("silent"). So it is known at which batch size and epoch it teaches.
 """
 
+import functools
+
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -465,6 +468,8 @@ def test_a_data_set_of_pictures_is_what_its_tensors_are() -> None:
     asked = ASKED | {"batch_sizes": [32], "max_epochs": 2, "settings": Settings(probe_examples=5, repeats=1)}
     forms = (
         Pictures(digits.images, digits.labels),
+        (digits.images, digits.labels.tolist()),
+        [(image.numpy(), label) for image, label in zip(digits.images, digits.labels.numpy(), strict=True)],
         (digits.images, digits.labels),
         (digits.images.numpy(), digits.labels.numpy()),
         digits,
@@ -528,6 +533,12 @@ NET = linear()
         ({"make_student": lambda: nn.Conv2d(1, 3, 3)}, "must give logits (N, C) for images (N, …); got (2, 3, 2, 2)"),
         ({"make_teacher": lambda: nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 3)), "batch_sizes": [1]},
          "make_teacher's network cannot take a minibatch of images (1, 1, 4, 4): Expected more than 1 value per channel"),
+        ({"make_teacher": lambda: nn.Sequential(linear(), nn.Softmax(1))}, "make_teacher's network gives probabilities; it must give logits"),
+        ({"make_student": lambda: nn.Sequential(linear(), nn.Threshold(1e9, float("nan")))}, "make_student's network gives logits that are not finite"),
+        ({"make_student": lambda width: linear()}, "make_student must return a new network when called without arguments: "),
+        ({"data": (IMAGES, ["a"] * 240)}, "images and labels must be arrays or tensors of numbers: "),
+        ({"data": [(IMAGES[n], float(LABELS[n])) for n in range(240)]}, "the data set's items must be (image, label) pairs: 'float' object"),
+        ({"data": [(IMAGES[n].numpy().repeat(3, 1), 0) for n in range(9)]}, "which axis of (1, 12, 4) has the channels?"),
         ({"data": (IMAGES, LABELS * 0)}, "the data have 1 class; distillation needs at least 2"),
         ({"data": (IMAGES, LABELS - 1)}, "labels must not be negative; got -1"),
         ({"data": (IMAGES, LABELS[:5])}, "labels must be integers, one for each of 240 images"),
@@ -538,8 +549,8 @@ NET = linear()
         ({"data": {"test": PARTS["test"]}}, "data must have 'train', and may have 'validation' and 'test'; got test"),
         ({"data": PARTS | {"tset": PARTS["test"]}}, "may have 'validation' and 'test'; got train, validation, test, tset"),
         ({"data": PARTS | {"test": (IMAGES[:, :, :3], LABELS)}}, "the parts' images differ in size"),
-        ({"data": PARTS | {"test": (IMAGES[:0], LABELS[:0])}}, "the test images are none, or of classes that the training"),
-        ({"data": "mnist"}, "the data set's items must be (image, label) pairs"),
+        ({"data": PARTS | {"test": (IMAGES[:0], LABELS[:0])}}, "the data set is empty"),
+        ({"data": "mnist"}, "data must be (images, labels) or a data set of such pairs; got a str"),
         ({"data": 3}, "data must be (images, labels) or a data set of such pairs; got a int"),
         ({"data": []}, "the data set is empty"),
         ({"data": [(IMAGES[0], 0), (IMAGES[0, :, 1:], 1)]}, "the data set's images differ in size"),
@@ -571,11 +582,151 @@ def test_a_teacher_that_diverges_is_left_behind_and_all_that_do_are_an_error() -
         search(lambda: Exploding((INF, "right")), linear, PARTS, settings=FAST, **ASKED | {"batch_sizes": [5]})
 
 
+def test_students_that_diverge_without_a_teacher_are_no_result() -> None:
+    hot = Settings(**vars(FAST) | {"student_rate": 1e38})
+    deep = lambda: nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, 8), nn.ReLU(), nn.Linear(8, CLASSES))
+    with pytest.raises(FloatingPointError, match="students without a teacher diverged; try a lower student_rate"):
+        search(known(*WINDOW), deep, PARTS, settings=hot, **ASKED)
+
+
+# What is said of it
+
+
+def said(recommended: tuple, other: tuple, hard: float = 0.8, chance: float = 0.1) -> str:
+    """The summary of two finalists, each with its margin over hard labels and the ends of its interval."""
+    rows = [{"response": name, "batch_size": 0, "epochs": 0, "test": hard} for name in ("hard labels", "uniform")]
+    for status, size, (margin, low, high) in (("recommended", 64, recommended), ("within noise", 256, other)):
+        row = {"response": "teacher", "batch_size": size, "epochs": 3, "test": hard + margin, "status": status}
+        ends = {
+            f"{control}{end}": x
+            for control in ("hard", "uniform")
+            for end, x in zip(("", "_low", "_high"), (margin, low, high))
+        }
+        rows.append(row | ends)
+    return sweetspot.summary(pd.DataFrame(rows, columns=sweetspot.CELL_COLUMNS), chance=chance)
+
+
+def test_the_recommended_teachers_own_margin_is_said() -> None:
+    text = said((0.0, -0.02, 0.02), (0.03, 0.01, 0.05))
+    assert (
+        "at most +3.00 points [+1.00, +5.00] (256 × 3); the recommended one is **not** among them: +0.00 points" in text
+    )
+    assert "; the recommended one is among them: +2.00 points" in said((0.02, 0.01, 0.03), (0.03, 0.01, 0.05))
+    assert "the recommended one" not in said((0.03, 0.01, 0.05), (0.02, 0.01, 0.03))
+
+
+@pytest.mark.parametrize(
+    ("hard", "chance", "learned"), [(0.8, 0.1, True), (0.17, 0.1, False), (0.55, 0.5, False), (0.65, 0.5, True)]
+)
+def test_students_that_hardly_learned_are_said_to(hard: float, chance: float, learned: bool) -> None:
+    text = said((0.0, -0.02, 0.02), (0.0, -0.02, 0.02), hard, chance)
+    assert ("hardly learned" not in text) == learned
+
+
+def test_the_response_to_learn_from_is_handed_over(found) -> None:
+    """The recommended teacher answers the truth, of the images that are handed over with it."""
+    assert torch.equal(found.images, PARTS["train"][0]) and torch.equal(found.labels, PARTS["train"][1])
+    assert torch.equal(found.logits, (2.0 * found.images.flatten(1) @ TEMPLATES.T).half())
+    assert found.chance == pytest.approx(1 / 3)
+
+
+# Teachers that are trained already
+
+
+def test_teachers_that_one_has_are_judged_beside_the_controls() -> None:
+    teachers = {"wise": Known((INF, "right")), "wrong": Known((INF, "wrong"))}
+    found = sweetspot.judge(teachers, linear, PARTS, temperature=2.0, alpha=0.95, device="cpu", settings=FAST)
+    by = found.set_index("response")
+    assert set(by.index) == {"wise", "wrong", "hard labels", "uniform"}
+    assert by.loc["wise", "status"] == "recommended" and by.loc["wise", "hard_low"] > 0
+    assert by.loc["wrong", "status"] == "behind" and by.loc["wrong", "hard_high"] < 0
+    assert by.loc["wise", "teacher_accuracy"] > 0.85 > 0.2 > by.loc["wrong", "teacher_accuracy"]
+    assert by.loc["hard labels", "status"] == "control" and all(int(t.steps) == 0 for t in teachers.values())
+    asked = ASKED | {"batch_sizes": [240], "max_epochs": 1}
+    beside = search(known((INF, "right")), linear, PARTS, settings=FAST, **asked).cells.set_index("response")
+    pd.testing.assert_series_equal(
+        by.loc["wise", ["full", "test", "hard"]], beside.loc["teacher", ["full", "test", "hard"]], check_names=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("teachers", "message"),
+    [
+        ({}, "teachers must be a mapping of names to trained networks"),
+        (Known((INF, "right")), "teachers must be a mapping of names to trained networks"),
+        ({"mine": known((INF, "right"))}, "teacher 'mine' must be a trained nn.Module with a name of its own"),
+        ({"uniform": Known((INF, "right"))}, "teacher 'uniform' must be a trained nn.Module with a name of its own"),
+        ({"mine": nn.Linear(7, 3)}, "teacher 'mine' cannot take the images: "),
+        ({"mine": nn.Flatten()}, "teacher 'mine' must give finite logits (N, 3); got (240, 16)"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_what_is_no_teacher_is_refused(untrained, teachers: object, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        sweetspot.judge(teachers, linear, PARTS, temperature=2.0, alpha=0.95, device="cpu", settings=FAST)
+    assert str(caught.value).startswith(message)
+
+
+# What is kept of a search that was stopped
+
+
+def test_a_search_that_is_stopped_again_and_again_ends_as_one_left_alone(tmp_path, monkeypatch) -> None:
+    """It is killed before each epoch and each fleet in turn; nothing is trained twice, and the end is the same."""
+    make = lambda: nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, 8), nn.Dropout(0.3), nn.Linear(8, CLASSES))
+    asked = ASKED | {"batch_sizes": [24, 48], "max_epochs": 4, "settings": Settings(**vars(FAST) | {"repeats": 2})}
+    monkeypatch.setattr(sweetspot, "CHECKPOINT_SECONDS", 0)
+    work = {"left": 1000, "done": 0}
+
+    def counted(function):
+        def run(*given, **options):
+            if not work["left"]:
+                raise KeyboardInterrupt
+            work["left"] -= 1
+            work["done"] += 1
+            return function(*given, **options)
+
+        return run
+
+    monkeypatch.setattr(sweetspot._Search, "train_epoch", counted(sweetspot._Search.train_epoch))
+    monkeypatch.setattr(sweetspot, "distil_students", counted(distil_students))
+    wanted, needed = search(make, linear, PARTS, **asked), work["done"]
+    work["done"] = stops = 0
+    while True:
+        work["left"] = 2
+        try:
+            found = search(make, linear, PARTS, **asked, checkpoint=tmp_path)
+            break
+        except KeyboardInterrupt:
+            stops += 1
+    assert stops > 5 and work["done"] == needed
+    pd.testing.assert_frame_equal(found.cells, wanted.cells)
+    pd.testing.assert_frame_equal(found.table, wanted.table)
+    assert torch.equal(found.logits, wanted.logits)
+    work["left"] = 0
+    again = search(make, linear, PARTS, **asked, checkpoint=tmp_path)
+    pd.testing.assert_frame_equal(again.cost, found.cost)
+    with pytest.raises(KeyboardInterrupt):  # another search, which has nothing yet
+        search(make, linear, PARTS, **asked | {"seed": 1}, checkpoint=tmp_path)
+
+
+def test_an_optimiser_of_ones_own(monkeypatch) -> None:
+    """The named one and the same one as a function train alike; students are then not stacked."""
+    asked = ASKED | {"batch_sizes": [48], "max_epochs": 2}
+    own = functools.partial(torch.optim.Adam, lr=FAST.student_rate, eps=1e-7)
+    tables = [
+        search(known(*WINDOW), linear, PARTS, settings=Settings(**vars(FAST) | changes), **asked).table
+        for changes in ({}, {"optimizer": own})
+    ]
+    pd.testing.assert_frame_equal(*tables, rtol=0.02)
+
+
 # What it draws
 
 
 def test_the_map_shows_the_probes_the_recommended_cell_and_the_controls(found) -> None:
+    looks = dict(matplotlib.rcParams)
     figure = found.plot()
+    assert dict(matplotlib.rcParams) == looks, "other figures keep theirs"
     left, right = figure.axes[:2]
     shown = left.images[0].get_array()
     assert shown.shape == (3, 8), "batch sizes by epochs"
