@@ -158,6 +158,7 @@ def write_front() -> None:
     readme.write_text(
         before + FRONT[0] + "\n\n" + verdicts("paper", list(DATASETS)) + "\n" + FRONT[1] + rest.split(FRONT[1])[1]
     )
+    plots.use_theme()
     table = records.load("missing_class").query("profile == 'paper' and training == 'equal'")
     drawn = [d for d in DATASETS if d in set(table["dataset"])]
     figure = plots.missing_class_maps(

@@ -4,6 +4,7 @@ PyTorch's convolutions reach a fifth of a core's speed on networks this small, a
 activation through memory. Here one image, or a few, pass all layers before the next ones do.
 """
 
+import contextlib
 import ctypes
 import functools
 import math
@@ -37,7 +38,8 @@ def shared_object(real: str, widest: int) -> ctypes.CDLL | None:
         options = ["-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", f"-DREAL={real}", f"-DWIDEST={widest}"]
         options += ["-o", str(path), str(Path(__file__).with_name("step.cpp"))]
         if compiler and subprocess.run([compiler, *options], capture_output=True, check=False).returncode == 0:
-            return ctypes.CDLL(str(path))
+            with contextlib.suppress(OSError):  # as where the folder for temporary files allows no execution
+                return ctypes.CDLL(str(path))
     return None
 
 

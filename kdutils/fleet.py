@@ -56,8 +56,8 @@ LOSS_OPTIONS = ("temperature", "alpha", "scale_by_t2")
 
 def back_end(member: StudentProtocol, device: torch.device) -> "type[_Stacked] | None":
     """What trains members of this kind on this device together; None where `distil_one` trains them one by one."""
-    if device.type == "cuda" or member.dataset == "digits":
-        return _Stacked  # tiny steps cost their overhead, whatever the device
+    if device.type == "cuda" or member.dataset == "digits":  # tiny steps cost their overhead, whatever the device
+        return _Stacked if all(isinstance(layer, _STACKED) for layer in _layers(member)) else None
     with contextlib.suppress(ValueError):
         if member.precision == "float32":
             compiled.Network(_layers(member), INPUT_SHAPES[member.dataset], torch.get_default_dtype())
@@ -102,7 +102,7 @@ def transfer_indices(member: StudentProtocol, labels: Tensor, teacher: Tensor) -
     teacher : Tensor (N, 10)
         Its teacher's logits on it.
     """
-    if member.examples is None:
+    if member.examples is None or member.selection is None:  # none without the other
         return torch.arange(len(labels))
     return select_examples(
         teacher,
@@ -139,7 +139,7 @@ def distil_one(
     teacher: Tensor,
     validation: ImageSet,
     test: ImageSet,
-    device: torch.device,
+    device: torch.device | str,
     on_epoch: Callable[[int], None] | None = None,
     train: bool = False,
 ) -> Student | Diverged:
@@ -147,6 +147,7 @@ def distil_one(
 
     Parameters and errors are those of `distil`, for one member and its own teacher's logits (N, 10).
     """
+    device = torch.device(device)
     chosen = transfer_indices(member, transfer.labels, teacher)
     everything = transfer.images
     if member.examples is not None:  # else all of them, which need no copy
@@ -193,7 +194,7 @@ def distil(
     teachers: dict[tuple, Tensor],
     validation: ImageSet,
     test: ImageSet,
-    device: torch.device,
+    device: torch.device | str,
     stacked: bool | None = None,
     on_epoch: Callable[[int], None] | None = None,
     train: bool = False,
@@ -210,7 +211,7 @@ def distil(
         Teacher logits float32 (N, 10) on `transfer`, by `StudentProtocol.source`.
     validation, test : ImageSet
         Where each student is measured: after each epoch, and at the end.
-    device : torch.device
+    device : torch.device or str
         Where to train.
     stacked : bool, optional
         Whether members are stacked or trained by `distil_one`; by default `back_end` decides.
@@ -228,10 +229,23 @@ def distil(
     Raises
     ------
     UserError
-        If there are no members, they differ in a shared field, or a teacher's logits are absent or do not fit the transfer set.
+        If there are no members or no images, members differ in a shared field, or in their number of examples without
+        `steps`, or a teacher's logits are absent or do not fit the transfer set.
+
+    Examples
+    --------
+    Ten students of your own teacher's logits on the digits, each without one class; the teacher's name is yours to choose:
+
+    >>> sets = load_dataset("digits")
+    >>> usual = {"dataset": "digits", "data": data_hash("digits"), "train_size": None, "seed": 0, "batch_size": 64}
+    >>> usual |= {"epochs": 60, "teacher": "mine", "teacher_epoch": 0, "temperature": 9.0}
+    >>> members = [StudentProtocol(missing_class=c, **usual) for c in range(10)]
+    >>> students = distil(members, sets["train"], {("mine", 0): logits}, sets["validation"], sets["test"], "cpu")
+    >>> [float((s.test.argmax(1) == sets["test"].labels).float().mean()) for s in students]
     """
-    if not members:
-        raise UserError("a fleet needs a member at least")
+    device = torch.device(device)
+    if not members or not len(transfer):
+        raise UserError("a fleet needs a member and an image to learn from, at least")
     first = members[0]
     for field in SHARED:
         if len({getattr(m, field) for m in members}) > 1:
@@ -360,6 +374,9 @@ def _optimizer(name: str, weights: Tensor, learning_rate: Tensor) -> Callable[..
     return step
 
 
+_STACKED = (SameConv2d, SameMaxPool2d, nn.Linear, nn.LeakyReLU, nn.ReLU, nn.Flatten)  # layers that it can hold
+
+
 class _Stacked:
     """E copies of one network with their own weights, as matrices: (E, 9·C_in, C_out) or (E, width_in, width_out).
 
@@ -383,7 +400,7 @@ class _Stacked:
                     weight = weight.unflatten(1, (channels, -1)).transpose(1, 2).flatten(1)
                     channels = None
                 weight = weight.T
-            elif isinstance(layer, nn.LeakyReLU | nn.ReLU | nn.Flatten | SameMaxPool2d):
+            elif isinstance(layer, _STACKED):
                 continue
             else:
                 raise UserError(f"a fleet cannot hold a {type(layer).__name__} layer")

@@ -18,10 +18,13 @@ from kdutils.errors import UserError, check_name, check_number, check_whole
 
 
 def label_smoothing_targets(labels: Tensor, num_classes: int, alpha: float) -> Tensor:
-    """Eq. 1 and Table 1: q' = (1 - alpha)·q + alpha/C, float32 (N, C), of integer class indices (N,)."""
+    """Eq. 1 and Table 1: q' = (1 - alpha)·q + alpha/C, float32 (N, C), of integer class indices (N,).
+
+    UserError if alpha is not in [0, 1] or a label is no class index.
+    """
     check_whole("num_classes", num_classes, 1)
+    check_number("alpha", alpha, 0, 1)
     labels = _class_indices(labels, None, num_classes)
-    _check_option("alpha", alpha, labels.shape)
     return (1 - alpha) * F.one_hot(labels, num_classes).float() + alpha / num_classes
 
 
@@ -53,6 +56,7 @@ def distillation_losses(
     ----------
     student_logits, teacher_logits : Tensor (..., N, C)
         Leading axes are free, for many students at once. The teacher's broadcast to the student's; it gets no gradient.
+        Both are finite: for a class that a teacher rules out, give it a very low logit and not -inf.
     labels : Tensor (..., N) of integer class indices; leading axes broadcast likewise
     temperature, alpha, scale_by_t2 : number, or tensor that broadcasts to (..., N): (E, 1) for E students
         T > 0; the soft term's weight in [0, 1]; whether KL is multiplied by T², as Hinton et al. (2015) advise and the
@@ -69,10 +73,43 @@ def distillation_losses(
     return (1 - alpha) * _cross_entropies(student, labels) + alpha * factor * kl
 
 
-def distillation_loss(student_logits, teacher_logits, labels, *, temperature, alpha, scale_by_t2=False) -> Tensor:
-    """Eq. 4, batch mean: the mean of `distillation_losses`, whose parameters these are, over all examples."""
-    options = {"temperature": temperature, "alpha": alpha, "scale_by_t2": scale_by_t2}
-    return _mean(distillation_losses(student_logits, teacher_logits, labels, **options))
+def distillation_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    *,
+    temperature: float | Tensor,
+    alpha: float | Tensor,
+    scale_by_t2: bool | Tensor = False,
+) -> Tensor:
+    """Eq. 4, batch mean: (1 - alpha)·H(q, student at T = 1) + alpha·KL(teacher at T, student at T), in nats.
+
+    Parameters
+    ----------
+    student_logits, teacher_logits : Tensor (N, C)
+        The teacher's get no gradient.
+    labels : Tensor (N,)
+        Integer class indices.
+    temperature : float
+        T > 0.
+    alpha : float
+        The *soft* term's weight in [0, 1].
+    scale_by_t2 : bool
+        Whether KL is multiplied by T², as Hinton et al. (2015) advise and the paper does not.
+
+    Returns
+    -------
+    Tensor, one number: the mean of `distillation_losses`, which also says what more is allowed
+
+    Raises
+    ------
+    UserError
+        As `distillation_losses`.
+    """
+    losses = distillation_losses(
+        student_logits, teacher_logits, labels, temperature=temperature, alpha=alpha, scale_by_t2=scale_by_t2
+    )
+    return _mean(losses)
 
 
 # -------------------------------------------------------------------- related systems

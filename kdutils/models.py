@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from kdutils.errors import check_name, check_number, check_whole
+from kdutils.errors import UserError, check_name, check_number, check_whole
 
 ROLES = ("teacher-large", "teacher-small", "student", "student-baseline")
 #: Images a network takes: channels, height (= width).
@@ -132,7 +132,8 @@ def create_model(
     Raises
     ------
     UserError
-        For an unknown data set, role or variant, or a dropout or seed that is none.
+        For an unknown data set, role or variant, changes that contradict each other or leave a layer without channels, a
+        dropout outside [0, 1), or a seed that is no whole number from 0 to 2**64 - 1.
     """
     check_name("dataset", dataset, INPUT_SHAPES)
     check_name("role", role, ROLES)
@@ -143,6 +144,8 @@ def create_model(
     changes = variant.split("+") if isinstance(variant, str) else [variant]
     for change in changes:
         check_name("variant", change, VARIANTS)
+    if sum(c.startswith("width") for c in changes) > 1 or any(f"no-{c}" in changes for c in changes):
+        raise UserError(f"variant {variant!r} contradicts itself")
     layout = large if "large-family" in changes else key
     convolutions, hidden_widths = _CONV.get(layout, []), _HIDDEN.get(layout, [])
     keras, pooled = key in _KERAS and not {"relu", "large-family"} & {*changes}, "maxpool" in changes
@@ -157,6 +160,8 @@ def create_model(
     layers: list[nn.Module] = []
     for index, (width, stride, *batch_norm) in enumerate(convolutions):
         width = width * factor // divisor
+        if not width:
+            raise UserError(f"variant {variant!r} leaves a layer of {dataset}'s {role} without channels")
         layers.append(nn.Conv2d(channels, width, 3) if pooled else SameConv2d(channels, width, stride))
         if (batch_norm or "batchnorm" in changes) and "no-batchnorm" not in changes:
             layers.append(nn.BatchNorm2d(width))

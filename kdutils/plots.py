@@ -37,8 +37,11 @@ TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-
 NOT_YET = "not yet run"
 ENTROPIES = (0, 2.45)  # of an axis in nats, which holds ln 10
 
-LEGENDS = {"legend.fontsize": "small", "legend.title_fontsize": "small"}
-sns.set_theme(style="whitegrid", font_scale=0.95, rc={"figure.constrained_layout.use": True, **LEGENDS})
+
+def use_theme() -> None:
+    """Give all figures drawn from now on the book's looks."""
+    more = {"figure.constrained_layout.use": True, "legend.fontsize": "small", "legend.title_fontsize": "small"}
+    sns.set_theme(style="whitegrid", font_scale=0.95, rc=more)
 
 
 # ---------------------------------------------------------------- tables
@@ -1010,7 +1013,8 @@ def by_data_set(rows: pd.DataFrame, cell: Callable[[Any], str], caption: str, na
 
 def related_overview(summary: pd.DataFrame, systems: tuple[str, ...], caption: str, name: str) -> Table:
     """Systems by data sets: the difference to Eq. 4 in points, with its interval, and the cost over Eq. 4's."""
-    rows = summary.set_index("system").loc[list(systems)].reset_index()
+    rows = summary.set_index("system")
+    rows = rows.loc[[s for s in systems if s in rows.index]].reset_index()  # some may not be run yet
     return by_data_set(rows, lambda row: f"{points(row, 'over')} at {row.cost:.2f}×", caption, name)
 
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from kdutils.data import NAMES as DATASETS
 from kdutils.data import data_hash
-from kdutils.errors import check_name, check_number, check_whole
+from kdutils.errors import UserError, check_name, check_number, check_whole
 from kdutils.response import COUNTERFEITS, SELECTIONS
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ class StudentProtocol:
 
     def __post_init__(self) -> None:
         _check(self)
+        if (self.examples is None) != (self.selection is None):
+            raise UserError("examples and selection go together: how many of each class, and which")
 
     @property
     def source(self) -> tuple:

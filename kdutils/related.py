@@ -363,7 +363,7 @@ def findings(found: pd.DataFrame) -> list[str]:
             ahead, behind = rows.index[rows[f"{what}_low"] > 0], rows.index[rows[f"{what}_high"] < 0]
             parts.append(f"ahead of {other}: {', '.join(ahead) or 'none'}; behind: {', '.join(behind) or 'none'}")
         chance = 0.05 * (len(rows) - 1)
-        dearer = rows.loc[list(ARGUED), "cost"]
+        dearer = rows.reindex(list(ARGUED))["cost"]  # some may not be run yet
         cost = ", ".join(f"{system} {value:.2f}" for system, value in dearer[dearer > 1].items())
         texts.append(
             f"**{dataset}**, {rows['seeds'].max()} seeds. Beyond the noise, {'. And '.join(parts)}. (Of {len(rows) - 1} "

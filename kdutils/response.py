@@ -172,9 +172,9 @@ def counterfeit(logits: Tensor, labels: Tensor, kind: str, *, temperature: float
         else:
             # A random cycle through the other classes: each gets another one's label.
             cycles = torch.stack([torch.randperm(num_classes - 1, generator=generator) for _ in range(num_classes)])
-            order = torch.empty_like(cycles).scatter_(1, cycles, cycles.roll(1, 1))[labels]
+            order = torch.empty_like(cycles).scatter_(1, cycles, cycles.roll(1, 1))[labels.cpu()]
         found = logits.clone()
-        found[~own] = others.gather(1, order).flatten()
+        found[~own] = others.gather(1, order.to(others.device)).flatten()
         return found.float()
     confidence, similarity = _split(soft_labels(logits.double(), temperature), labels)
     shares = torch.full_like(similarity, 1 / (num_classes - 1))
@@ -216,7 +216,7 @@ def best_bias(logits: Tensor, labels: Tensor, category: int) -> float:
     best, which = others.max(1)
     threshold, order = (best - logits[:, category].double()).sort()
     gain = (labels == category).long() - (which == labels).long()
-    right = torch.cat([torch.zeros(1, dtype=torch.long), gain[order].cumsum(0)])
+    right = torch.cat([gain.new_zeros(1), gain[order].cumsum(0)])
     right[1:-1][threshold[1:] == threshold[:-1]] = -len(labels) - 1  # no shift parts equal thresholds
     edges = torch.cat([threshold[:1] - 1, threshold, threshold[-1:] + 1])
     k = int(right.argmax())
@@ -228,7 +228,7 @@ def select_examples(
     labels: Tensor,
     per_class: int,
     *,
-    selection: str | None,
+    selection: str,
     temperature: float = 9.0,
     seed: int = 0,
 ) -> Tensor:

@@ -84,8 +84,12 @@ def train(
         if teacher is None:
             loss = F.cross_entropy(logits, labels[batch])
         else:
-            options = {"temperature": protocol.temperature, "alpha": protocol.alpha, "scale_by_t2": True}
-            loss = distillation_loss(logits, teacher[batch], labels[batch], **options)
+            loss = distillation_loss(
+                *(logits, teacher[batch], labels[batch]),
+                temperature=protocol.temperature,
+                alpha=protocol.alpha,
+                scale_by_t2=True,
+            )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -209,6 +209,8 @@ def test_the_back_end_is_chosen_by_device_and_network(monkeypatch):
     for role in ("student", "student-baseline"):
         assert fleet.back_end(student("mnist", role=role), torch.device("cuda")) is fleet._Stacked
         assert fleet.back_end(student("digits", role=role), CPU) is fleet._Stacked
+    for variant in ("batchnorm", "dense"):  # layers that a stack cannot hold
+        assert fleet.back_end(student("digits", variant=variant), CPU) is None
     plain = [{"role": "student-baseline"}, {"variant": "batchnorm"}, {"precision": "bfloat16"}]
     assert all(fleet.back_end(student("mnist", **changes), CPU) is None for changes in plain)
     assert fleet.group_size(student("mnist", variant="batchnorm"), CPU) == 1
@@ -221,6 +223,14 @@ def test_the_back_end_is_chosen_by_device_and_network(monkeypatch):
 
 def test_a_compiler_that_fails_is_no_error(monkeypatch):
     monkeypatch.setattr(compiled.shutil, "which", lambda name: "false")
+    assert compiled.shared_object.__wrapped__("float", 8) is None
+
+
+def test_a_folder_that_allows_no_execution_is_no_error(monkeypatch):
+    def refuse(path):
+        raise OSError("failed to map segment from shared object")
+
+    monkeypatch.setattr(compiled.ctypes, "CDLL", refuse)
     assert compiled.shared_object.__wrapped__("float", 8) is None
 
 

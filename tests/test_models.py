@@ -346,6 +346,17 @@ def test_a_variant_changes_what_it_names_and_nothing_else():
     assert counts("cifar10", "teacher-large", "no-batchnorm") == (8, 3, 2, 0, 10, 0, 0)
 
 
+@pytest.mark.parametrize("variant", ["width/2+width/4", "batchnorm+no-batchnorm", "no-dense+dense"])
+def test_a_variant_that_contradicts_itself_is_refused(variant):
+    with pytest.raises(UserError, match="contradicts itself"):
+        create_model("mnist", "teacher-large", variant=variant)
+
+
+def test_a_variant_that_leaves_no_channel_is_refused():
+    with pytest.raises(UserError, match="'width/16' leaves a layer of digits's student without channels"):
+        create_model("digits", "student", variant="width/16")
+
+
 @pytest.mark.parametrize("variant", ["linear-dense", "table7"])
 def test_a_linear_head_is_affine(variant):
     """After the convolutions, and without dropout: the answer half-way is the mean of two answers."""

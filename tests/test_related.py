@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from kdutils import records, related, running
+from kdutils import plots, records, related, running
 from kdutils.data import load_dataset
 from kdutils.experiments import StudentRun, Study
 from kdutils.fleet import distil
@@ -357,6 +357,9 @@ def test_the_summary_of_the_comparison(study):
     assert tuning["two assistants"] == (TRIALS + 2) * student + 3 * 200
     assert tuning["residual"] == 2 * TRIALS * student + 3 * 200
     assert summary(table.iloc[:0], study.runs_made()).empty
+    part = summary(table[table["system"] != "residual"], study.runs_made())  # which may not be run yet
+    assert related.findings(part)
+    assert len(plots.related_overview(part, ("Eq. 4", "residual"), "", "overview").frame) == 1
 
 
 def test_what_is_said_of_the_noise():
