@@ -18,7 +18,7 @@ from kdutils.data import SPLITS, ImageSet
 from kdutils.errors import UserError
 from kdutils.losses import distillation_losses
 from kdutils.protocols import seed_for
-from kdutils.training import epoch_batches, make_optimizer, to_input
+from kdutils.training import epoch_order, make_optimizer, to_input
 
 Factory = Callable[[], nn.Module]
 Optimizer = Callable[..., torch.optim.Optimizer]  # of the parameters
@@ -175,7 +175,7 @@ def to_float(images: Tensor, device: torch.device) -> Tensor:
 
 def minibatches(size: int, batch_size: int, seed: int, epoch: int, device: torch.device) -> list[Tensor]:
     """One epoch's minibatches, on the device. One example left over is left out: batch normalisation refuses it."""
-    batches = torch.cat(list(epoch_batches(size, batch_size, seed, epoch))).to(device).split(batch_size)
+    batches = epoch_order(size, seed, epoch).to(device).split(batch_size)
     return list(batches[:-1] if len(batches) > 1 and batch_size > 1 == len(batches[-1]) else batches)
 
 

@@ -44,7 +44,7 @@ from kdutils.models import (
 )
 from kdutils.protocols import TABLE_TEMPERATURE, StudentProtocol, seed_for
 from kdutils.response import select_examples
-from kdutils.training import autocast, epoch_batches, graphed, make_optimizer, predict, to_input
+from kdutils.training import autocast, epoch_order, graphed, make_optimizer, predict, to_input
 
 # What the members of one fleet share; everything else may differ between them.
 SHARED = (
@@ -117,7 +117,7 @@ def transfer_indices(member: StudentProtocol, labels: Tensor, teacher: Tensor) -
 def epochs_of_batches(member: StudentProtocol, size: int) -> Iterator[list[Tensor]]:
     """For each epoch its batches of indices below `size`: `member.steps` of them, pass after pass, or one pass."""
     batch_size = min(member.batch_size, size)
-    passes = (epoch_batches(size, batch_size, member.seed, n) for n in itertools.count(1))
+    passes = (epoch_order(size, member.seed, n).split(batch_size) for n in itertools.count(1))
     stream = itertools.chain.from_iterable(passes)
     for _ in range(member.epochs):
         yield list(itertools.islice(stream, member.steps or -(-size // batch_size)))

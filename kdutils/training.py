@@ -9,7 +9,7 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,10 +60,9 @@ def to_input(images: Tensor, device: torch.device) -> Tensor:
     return images.to(device).float().div_(255)
 
 
-def epoch_batches(size: int, batch_size: int, seed: int, epoch: int) -> Iterator[Tensor]:
-    """The batches of indices of one epoch, shuffled by (seed, epoch) alone; the last one may be smaller."""
-    generator = torch.Generator().manual_seed(seed_for("order", seed, epoch))
-    return iter(torch.randperm(size, generator=generator).split(batch_size))
+def epoch_order(size: int, seed: int, epoch: int) -> Tensor:
+    """The order of one epoch's examples, int64 (size,), by (seed, epoch) alone; minibatches are its consecutive pieces."""
+    return torch.randperm(size, generator=torch.Generator().manual_seed(seed_for("order", seed, epoch)))
 
 
 def is_kept(epoch: int) -> bool:
@@ -241,7 +240,7 @@ def train_teacher(
         torch.manual_seed(seed_for("dropout", protocol.seed, epoch))
         total.zero_()
         begun.zero_()
-        order = torch.cat(list(epoch_batches(len(labels), protocol.batch_size, protocol.seed, epoch))).to(device)
+        order = epoch_order(len(labels), protocol.seed, epoch).to(device)
         for batch in order.split(protocol.batch_size):
             (replay if len(batch) == protocol.batch_size else step)(batch)
         mean_loss = float(total) / len(labels)

@@ -23,7 +23,7 @@ from kdutils.losses import distillation_loss
 from kdutils.models import INPUT_SHAPES, NUM_CLASSES, count_multiply_adds, count_parameters
 from kdutils.protocols import FULL_SIZE, VALIDATION_SIZE, Profile, TutorialProtocol, key, seed_for
 from kdutils.running import progress, workers
-from kdutils.training import epoch_batches, graphed, stratified
+from kdutils.training import epoch_order, graphed, stratified
 
 if TYPE_CHECKING:  # which imports this module
     from kdutils.experiments import Study, TeacherRun
@@ -99,7 +99,7 @@ def train(
     model.train()
     for epoch in range(1, protocol.epochs + 1):
         begun.zero_()
-        order = torch.cat(list(epoch_batches(len(labels), protocol.batch_size, protocol.seed, epoch))).to(device)
+        order = epoch_order(len(labels), protocol.seed, epoch).to(device)
         for batch in order.split(protocol.batch_size):
             (replay if len(batch) == protocol.batch_size else step)(batch)
         if not bool(total.isfinite()):

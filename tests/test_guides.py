@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 from kdutils import guides
 from kdutils.errors import UserError
 from kdutils.protocols import FULL_SIZE, PROFILES
-from kdutils.training import epoch_batches
+from kdutils.training import epoch_order
 
 
 def made_up(runs: int = 12, epochs: int = 4, seed: int = 0, **columns) -> pd.DataFrame:
@@ -162,7 +162,7 @@ def test_steps_are_the_batches_that_training_draws(profile) -> None:
     given, table = PROFILES[profile], of_the_sweep(profile)
     size = given.train_size["mnist"] or FULL_SIZE["mnist"]
     for row in table.itertuples():
-        drawn = len(list(epoch_batches(size, given.batch_size("mnist", int(row.batch)), 0, 1)))
+        drawn = len(epoch_order(size, 0, 1).split(given.batch_size("mnist", int(row.batch))))
         assert row.steps == drawn * row.epoch
     assert guides.with_steps(pd.DataFrame({"training": ["equal"], "profile": "paper", "dataset": "mnist"})).empty
 

@@ -22,7 +22,7 @@ from kdutils.data import ImageSet, load_dataset
 from kdutils.errors import UserError
 from kdutils.protocols import seed_for
 from kdutils.sweetspot import HARD, UNIFORM, Comparison, Settings, search
-from kdutils.training import epoch_batches
+from kdutils.training import epoch_order
 
 CLASSES, PIXELS = 3, 16
 TEMPLATES = torch.randn(CLASSES, PIXELS, generator=torch.Generator().manual_seed(1))
@@ -333,7 +333,7 @@ def test_a_student_learns_by_the_obvious_loop(factor: int) -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, eps=1e-7)
     for epoch in (1, 2, 3):
         losses = []
-        for batch in epoch_batches(240, 32, given["seed"], epoch):
+        for batch in epoch_order(240, given["seed"], epoch).split(32):
             x, y, z = given["images"][batch], given["labels"][batch], given["logits"][0][batch]
             out = model(x)
             soft = F.kl_div(F.log_softmax(out / 3, 1), F.softmax(z / 3, 1), reduction="batchmean")

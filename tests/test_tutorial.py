@@ -14,7 +14,7 @@ from kdutils.data import load_dataset
 from kdutils.experiments import Study
 from kdutils.models import count_parameters
 from kdutils.protocols import PROFILES, key, seed_for
-from kdutils.training import epoch_batches
+from kdutils.training import epoch_order
 
 CPU = torch.device("cpu")
 _SMOKE = PROFILES["smoke"]
@@ -61,7 +61,7 @@ def test_training_follows_the_tutorial_step_by_step(monkeypatch, distilled):
     model = tutorial.create_network("digits", "student", seed_for("tutorial", 0, "student")).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
     for epoch in (1, 2):
-        for batch in epoch_batches(len(labels), 32, 0, epoch):
+        for batch in epoch_order(len(labels), 0, epoch).split(32):
             logits = model(images[batch])
             loss = F.cross_entropy(logits, labels[batch])
             if distilled:
