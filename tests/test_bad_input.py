@@ -435,7 +435,7 @@ BUILD = [
     (["--device", "gpu"], "unknown device 'gpu'…; allowed: auto, cpu, cuda, cuda:0"),
     (["--device", "cuda:77"], "device 'cuda:77' is not there: … CUDA devices found; 'cpu' always is"),
     (["--device", ""], "unknown device ''; allowed: auto, cpu, cuda, cuda:0"),
-    (["--profil"], "argument --profile: expected one argument; see: book/build.py replicate --help"),
+    (["--profil"], "unknown option '--profil' (did you mean '--profile'?)…"),
 ]
 BENCH = [
     (["--only", "carefull"], "unknown benchmark 'carefull' (did you mean 'careful'?); allowed: …"),
