@@ -18,10 +18,7 @@ from kdutils.errors import UserError, check_name, check_number, check_whole
 
 
 def label_smoothing_targets(labels: Tensor, num_classes: int, alpha: float) -> Tensor:
-    """Eq. 1 and Table 1: q' = (1 - alpha)·q + alpha/C, float32 (N, C), of integer class indices (N,).
-
-    UserError if alpha is not in [0, 1] or a label is no class index.
-    """
+    """Eq. 1 and Table 1: q' = (1 - alpha)·q + alpha/C, float32 (N, C), of class indices (N,) and alpha in [0, 1]."""
     check_whole("num_classes", num_classes, 1)
     check_number("alpha", alpha, 0, 1)
     labels = _class_indices(labels, None, num_classes)

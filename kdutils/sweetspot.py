@@ -192,7 +192,14 @@ class SweetSpot:
 def summary(cells: pd.DataFrame, unseen: bool = False, chance: float = 0.0) -> str:
     """What a search's `cells` say, in a few sentences of Markdown; the numbers are percentages of test images.
 
-    `chance` is what always answering the most frequent class would score.
+    Parameters
+    ----------
+    cells : DataFrame
+        As `SweetSpot.cells`, or records "sweetspot" of one search.
+    unseen : bool
+        Whether qualities are accuracies on classes that were never seen.
+    chance : float
+        What always answering the most frequent class would score; 0: not known, and then nothing is said of it.
     """
     by = cells.set_index("response")
     best = cells[cells["status"] == "recommended"].iloc[0]
@@ -207,7 +214,7 @@ def summary(cells: pd.DataFrame, unseen: bool = False, chance: float = 0.0) -> s
     parts = [f"**Batch size {best['batch_size']}, {length}**: its students' {what} is {percent(best['test'])}"]
     parts[0] += f" (hard labels alone: {controls[0]}; uniform response: {controls[1]})."
     hard = by.loc["hard labels", "test"]
-    if not unseen and hard < chance + LEARNED * (1 - chance):
+    if chance and not unseen and hard < chance + LEARNED * (1 - chance):
         parts.append(
             f"**The students hardly learned**: always answering the most frequent class scores {percent(chance)}. Raise "
             "student_epochs or student_rate until hard labels alone no longer gain; nothing below means much before."
@@ -323,10 +330,14 @@ def judge(
     ----------
     teachers : mapping from names to nn.Module
         Trained networks from images (N, …) to logits (N, C). They are copied, and not changed.
-    make_student, temperature, alpha, seed, device, settings
-        As `search`.
-    data
+    make_student : callable
+    data : (images, labels), ImageSet, dataset, or a mapping of parts
         As `search`; but give "validation" and "test" too, of images that no teacher was trained on.
+    temperature, alpha : float
+    seed : int
+    device : str
+    settings : Settings, optional
+        All as `search`.
 
     Returns
     -------
