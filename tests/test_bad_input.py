@@ -207,6 +207,17 @@ PYTHON = {
     "no epochs": (lambda: training.train_teacher(teacher()(), 0, device=CPU), "epochs must be a whole number of at least 1; got 0"),
     "epochs text": (lambda: training.train_teacher(teacher()(), "5", device=CPU), "epochs must be a whole number of at least 1; got '5'"),
     "an epoch not kept": (lambda: training.train_teacher(teacher()(), 11, device=CPU), "the response after epoch 11 is not kept; the next one that is: 15"),
+    "one alpha for each": (
+        lambda: losses.label_smoothing_targets(torch.tensor([0, 1]), 2, torch.tensor([0.1, 0.2])),
+        "alpha must be a number in [0, 1]; got tensor([0.1000, 0.2000])",
+    ),
+    "examples without a selection": (
+        lambda: protocols.StudentProtocol(
+            dataset="digits", data="", seed=0, train_size=None, batch_size=8, epochs=1, teacher="mine",
+            teacher_epoch=1, missing_class=None, temperature=9.0, examples=5,
+        ),
+        "examples and selection go together: how many of each class, and which",
+    ),
     "no members": (lambda: fleet.distil([], None, {}, None, None, CPU), "a fleet needs a member and an image to learn from, at least"),
     "teacher's batch": (teacher(batch_size=0), "batch_size must be a whole number of at least 1; got 0"),
     "teacher's rate": (teacher(learning_rate=NAN), "learning_rate must be a number in (0, inf); got nan"),

@@ -146,6 +146,13 @@ def test_stacked_equals_plain_for_a_student_of_the_large_teachers_family(double)
     assert (usual.test - stacked[0].test).abs().max() > 0.1, "another network"
 
 
+def test_a_device_may_be_named():
+    chosen, given = members(epochs=1)[:1], material("digits", 60)
+    (named,), (plain,) = distil(chosen, *given, "cpu"), distil(chosen, *given, CPU)
+    (alone,) = (fleet.distil_one(chosen[0], given[0], given[1][chosen[0].source], *given[2:], "cpu"),)
+    assert torch.equal(named.test, plain.test) and alone.test.shape == plain.test.shape
+
+
 @pytest.mark.parametrize("variant", ["batchnorm", "dense"])
 def test_a_network_that_cannot_be_stacked_is_refused(variant):
     with pytest.raises(UserError, match="a fleet cannot hold a (BatchNorm2d|Dropout) layer"):
