@@ -37,7 +37,7 @@ def tensors(data: object) -> tuple[Tensor, Tensor]:
         try:
             images, labels = map(torch.as_tensor, data)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise UserError(f"images and labels must be arrays or tensors of numbers: {_line(error)}") from None
+            raise UserError(f"images and labels must be arrays or tensors of numbers: {one_line(error)}") from None
     elif hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, str | bytes):
         if len(data) == 0:
             raise UserError("the data set is empty")
@@ -45,7 +45,7 @@ def tensors(data: object) -> tuple[Tensor, Tensor]:
             pairs = [_pair(*data[n]) for n in range(len(data))]
             again = [_pair(*data[n])[0] for n in range(min(8, len(data)))]
         except (TypeError, ValueError) as error:
-            raise UserError(f"the data set's items must be (image, label) pairs: {_line(error)}") from None
+            raise UserError(f"the data set's items must be (image, label) pairs: {one_line(error)}") from None
         each, labels = [image for image, _ in pairs], torch.tensor([label for _, label in pairs])
         if len({image.shape for image in each}) > 1:
             raise UserError("the data set's images differ in size; resize them in its transform")
@@ -110,7 +110,7 @@ def split(data: object) -> dict[str, tuple[Tensor, Tensor]]:
     return parts
 
 
-def _line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
@@ -122,7 +122,7 @@ def build(factory: Factory, seed: int, device: torch.device, name: str = "a fact
     try:
         model = factory()
     except TypeError as error:
-        raise UserError(f"{name} must return a new network when called without arguments: {_line(error)}") from None
+        raise UserError(f"{name} must return a new network when called without arguments: {one_line(error)}") from None
     if not isinstance(model, nn.Module):
         raise UserError(f"{name} must return an nn.Module; it returned a {type(model).__name__}")
     return model.to(device)
@@ -145,17 +145,22 @@ def try_network(
                 logits = model.eval()(to_float(images[:2], device))
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
         shape = tuple(images[:smallest].shape)
-        raise UserError(f"{name}'s network cannot take a minibatch of images {shape}: {_line(error)}") from None
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:
+        raise UserError(f"{name}'s network cannot take a minibatch of images {shape}: {one_line(error)}") from None
+    check_logits(name, logits, 2, classes)
+    return logits.shape[1], counter.get_total_flops() / 4  # a multiply-add is two operations; two images
+
+
+def check_logits(name: str, logits: object, images: int, classes: int) -> None:
+    """Raise UserError unless a network's output for so many images is logits that reach to all classes."""
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != images:
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise UserError(f"{name}'s network must give logits (N, C) for images (N, …); got {got} for 2 images")
+        raise UserError(f"{name}'s network must give logits (N, C) for images (N, …); got {got} for {images} images")
     if not bool(logits.isfinite().all()):
         raise UserError(f"{name}'s network gives logits that are not finite")
     if bool((logits >= 0).all() and (logits.sum(1) - 1).abs().max() < 1e-3):
         raise UserError(f"{name}'s network gives probabilities; it must give logits: leave out its softmax")
     if logits.shape[1] < classes:
         raise UserError(f"{name}'s network gives {logits.shape[1]} logits, and labels reach to {classes - 1}")
-    return logits.shape[1], counter.get_total_flops() / 4  # a multiply-add is two operations; two images
 
 
 def optimizer_of(model: nn.Module, optimizer: str | Optimizer, learning_rate: float) -> torch.optim.Optimizer:

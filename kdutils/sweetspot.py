@@ -39,9 +39,11 @@ from kdutils.custom import (
     Factory,
     Optimizer,
     build,
+    check_logits,
     classifier_logits,
     distil_students,
     minibatches,
+    one_line,
     optimizer_of,
     split,
     to_float,
@@ -504,20 +506,13 @@ class _Search:
                     classifier_logits(model, self.images[part], self.device).cpu() for part in SPLITS[:2]
                 )
             except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
-                raise UserError(
-                    f"teacher {name!r} cannot take the images: {' '.join(str(error).split())[:200]}"
-                ) from None
-            if (
-                train.ndim != 2
-                or train.shape[1] != self.width
-                or not all(bool(x.isfinite().all()) for x in (train, validation))
-            ):
-                raise UserError(f"teacher {name!r} must give finite logits (N, {self.width}); got {tuple(train.shape)}")
+                raise UserError(f"teacher {name!r} cannot take the images: {one_line(error)}") from None
+            for logits in (train, validation):
+                check_logits(f"teacher {name!r}", logits, len(logits), classes)
+            if train.shape[1] != self.width:
+                raise UserError(f"teacher {name!r} gives {train.shape[1]} logits, and the student {self.width}")
             responses[name, 0, 0] = train
-            accuracy = (validation.argmax(1) == self.labels["validation"]).double().mean()
-            mean = entropy(validation, self.temperature).mean()
-            where = ("teacher", name, 0, 0, 0, -1, "validation")
-            self.rows.append((*where, np.nan, float(accuracy), float(mean), np.nan))
+            self.note((name, 0, 0), validation, np.nan)
         whole = (2 + len(responses)) * self.price("full")
         with progress(total=whole, desc="teachers judged", unit="example", unit_scale=True) as self.bar:
             self.distil("full", dict.fromkeys(CONTROLS) | responses)
@@ -565,12 +560,8 @@ class _Search:
     def identity(self, batch_sizes: list[int], max_epochs: int) -> str:
         """What tells this search from others, as the name of a folder."""
         said = [self.settings, batch_sizes, max_epochs, self.temperature, self.alpha, self.seed, self.budget]
-        tensors = {
-            f"{part} {what}": of[part].cpu()
-            for what, of in vars(self).items()
-            if what in ("images", "labels")
-            for part in of
-        }
+        data = {"images": self.images, "labels": self.labels}
+        tensors = {f"{part} {what}": t.cpu() for what, of in data.items() for part, t in of.items()}
         for factory in (self.make_teacher, self.make_student):
             model = build(factory, seed_for("teacher", self.seed), torch.device("cpu"))
             said.append(model)
@@ -591,6 +582,7 @@ class _Search:
         if self.folder:
             measured = {f"measured.{e}.{name}": t for e, of in teacher.measured.items() for name, t in of.items()}
             state = state_of(teacher.model, teacher.optimizer, len(teacher.measured))
+            state = {name: t.clone() for name, t in state.items()}  # tied weights share memory, which files cannot
             records.save_tensors(self.folder / f"teacher-{teacher.batch_size}.safetensors", state | measured)
 
     def explore(self, teachers: list[_Teacher], max_epochs: int, reserve: float) -> list[Cell]:
@@ -645,10 +637,13 @@ class _Search:
             teacher.epochs = epoch
             if epoch in probed:
                 teacher.responses[epoch] = half
-            accuracy = (logits.argmax(1) == self.labels["validation"]).double().mean()
-            mean = entropy(logits, self.temperature).mean()
-            where = ("teacher", "teacher", teacher.batch_size, epoch, 0, -1, "validation")
-            self.rows.append((*where, np.nan, float(accuracy), float(mean), mean_loss))
+            self.note(("teacher", teacher.batch_size, epoch), logits, mean_loss)
+
+    def note(self, cell: Cell, logits: Tensor, mean_loss: float) -> None:
+        """Add a teacher's accuracy and mean entropy, of its logits on the validation images, to the table."""
+        accuracy = (logits.argmax(1) == self.labels["validation"]).double().mean()
+        mean = entropy(logits, self.temperature).mean()
+        self.rows.append(("teacher", *cell, 0, -1, "validation", np.nan, float(accuracy), float(mean), mean_loss))
 
     def train_epoch(self, teacher: _Teacher, epoch: int, probed: bool) -> dict[str, Tensor]:
         """Mean loss, logits on validation images, those on training images (float16) if probed, and what it cost."""

@@ -657,7 +657,11 @@ def test_teachers_that_one_has_are_judged_beside_the_controls() -> None:
         ({"mine": known((INF, "right"))}, "teacher 'mine' must be a trained nn.Module with a name of its own"),
         ({"uniform": Known((INF, "right"))}, "teacher 'uniform' must be a trained nn.Module with a name of its own"),
         ({"mine": nn.Linear(7, 3)}, "teacher 'mine' cannot take the images: "),
-        ({"mine": nn.Flatten()}, "teacher 'mine' must give finite logits (N, 3); got (240, 16)"),
+        ({"mine": nn.Flatten()}, "teacher 'mine' gives 16 logits, and the student 3"),
+        (
+            {"mine": nn.Sequential(linear(), nn.Softmax(1))},
+            "teacher 'mine''s network gives probabilities; it must give",
+        ),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
@@ -707,6 +711,22 @@ def test_a_search_that_is_stopped_again_and_again_ends_as_one_left_alone(tmp_pat
     pd.testing.assert_frame_equal(again.cost, found.cost)
     with pytest.raises(KeyboardInterrupt):  # another search, which has nothing yet
         search(make, linear, PARTS, **asked | {"seed": 1}, checkpoint=tmp_path)
+
+
+def test_tied_weights_are_kept_too(tmp_path) -> None:
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = nn.Linear(PIXELS, PIXELS)
+            self.other, self.last = nn.Linear(PIXELS, PIXELS), nn.Linear(PIXELS, CLASSES)
+            self.other.weight = self.one.weight
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(self.other(self.one(x.flatten(1))))
+
+    asked = ASKED | {"batch_sizes": [48], "max_epochs": 1, "settings": Settings(**vars(FAST) | {"repeats": 1})}
+    found, again = (search(Tied, linear, PARTS, **asked, checkpoint=tmp_path) for _ in range(2))
+    pd.testing.assert_frame_equal(found.cost, again.cost)
 
 
 def test_an_optimiser_of_ones_own(monkeypatch) -> None:
