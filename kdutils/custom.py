@@ -111,6 +111,7 @@ def split(data: object) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 def one_line(error: Exception) -> str:
+    """The beginning of an error's message, as one line that another message can quote."""
     return " ".join(str(error).split())[:200]
 
 

@@ -921,10 +921,8 @@ class Study:
             made.append((member, member.epochs, float(student.seconds)))  # type: ignore[arg-type]  # stored by now
         records.add_failures(failed, hardware, self.results)
         records.add_runs(made, hardware, self.results)
-        for table, of in sorted(
-            rows.items(), key=lambda item: item[0] in STUDENT_TABLES
-        ):  # what says "done" comes last
-            records.add(table, of, self.results)
+        for table in sorted(rows, key=STUDENT_TABLES.__contains__):  # what says "done" comes last
+            records.add(table, rows[table], self.results)
 
 
 def _accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
