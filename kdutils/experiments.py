@@ -79,8 +79,8 @@ LIKE_MNIST = ("mnist", "digits")  # data sets of Tables 2-3 and Figures 6-8
 STUDENT_TABLES = ("missing_class", "few_examples", "baseline", "variations", "related")
 GROUPS = (
     *("teachers", "capacity", "sweep", "retrained"),
-    *("missing_class", "spectrum", "few_examples", "few_examples_retrained", "sweet_spot", "baseline", "variations"),
-    *("related", "tutorial"),
+    *("missing_class", "spectrum", "few_examples", "few_examples_controls", "few_examples_retrained"),
+    *("sweet_spot", "baseline", "variations", "related", "tutorial"),
 )
 PROJECTED = 300  # images of each of three classes in a penultimate-layer projection (section 4.3)
 EXAMPLE_CLASS, EXAMPLE_IMAGES = (6, 5)  # Tables 2-3: five images of digit 6; ours are the test set's first five
@@ -106,7 +106,7 @@ ARTEFACTS = {
     "table4": Artefact("Missing class, MNIST", ("missing_class",), LIKE_MNIST),
     "table5": Artefact("Missing class, Fashion-MNIST", ("missing_class",), ("fashion_mnist",)),
     "table6": Artefact("Missing class, CIFAR-10", ("missing_class",), ("cifar10",)),
-    "fig4": Artefact("Accuracy against examples a class", ("few_examples",), NAMES),
+    "fig4": Artefact("Accuracy against examples a class", ("few_examples", "few_examples_controls"), NAMES),
     "fig5": Artefact("Penultimate-layer projections", ("teachers",), NAMES),
     "fig6": Artefact("Entropy against T, by batch size and epochs", ("sweep",), LIKE_MNIST),
     "fig7": Artefact("Projections of the retrained large teacher", ("teachers", "retrained"), LIKE_MNIST),
@@ -292,7 +292,7 @@ class Study:
         return self.table("projection", group)
 
     def few_examples(self, group: str = "few_examples") -> pd.DataFrame:
-        """Figures 4 and 8 ("few_examples_retrained"): accuracies against examples a class, by selection."""
+        """Figures 4 and 8 ("few_examples_retrained"), and controls of 4: accuracies against examples a class, by selection."""
         return self.table("few_examples", group)
 
     def curves(self, group: str = "few_examples") -> pd.DataFrame:
@@ -453,7 +453,7 @@ class Study:
         equal = [teacher(name, "equal", named["equal"][name]) for name in TEACHERS]
         none = TeacherRun(dataset, "none", "none", seed)
         taught = lambda teacher, table, **fields: StudentRun(teacher, self.student(teacher, **fields), table)
-        kinds: list[tuple[TeacherRun, dict[str, float]]]
+        kinds: list[tuple[TeacherRun, dict[str, Any]]]
         match group:
             case "teachers":
                 return [teacher(name, how, named[how][name]) for how in named for name in TEACHERS]
@@ -474,17 +474,23 @@ class Study:
                 kinds = [(t, {}) for t in self.runs_of(dataset, seed, "capacity")]
                 kinds.append((smoothing, {"temperature": 1.0, "alpha": ALPHA_LS}))
                 return [taught(t, "missing_class", missing_class=c, **how) for t, how in kinds for c in range(10)]
-            case "few_examples" | "few_examples_retrained":
+            case "few_examples" | "few_examples_controls" | "few_examples_retrained":
                 # Equal steps whatever the number of examples, and as many measurements on the way.
                 often = {"epochs": EVALUATIONS, "steps": round(self.full.steps(dataset) / EVALUATIONS)}
+                numbers = self.full.numbers(dataset)
+                if group == "few_examples_controls":
+                    # One that says nothing, and one that says how sure the small teacher is of each image.
+                    silent = TeacherRun(dataset, UNIFORM, UNIFORM, seed)
+                    even = dataclasses.replace(equal[0], training="even", counterfeit="even")
+                    kinds = [(silent, {}), (even, {"counterfeit": "even"})]
+                    often |= {"selection": "random"}
+                    return [taught(t, "few_examples", examples=n, **how, **often) for t, how in kinds for n in numbers]
                 more = map(cell, retrained(self.full, dataset)) if group == "few_examples_retrained" else []
-                chosen = itertools.product([*equal, *more], SELECTIONS, self.full.numbers(dataset))
+                chosen = itertools.product([*equal, *more], SELECTIONS, numbers)
                 students = [taught(t, "few_examples", selection=s, examples=n, **often) for t, s, n in chosen]
                 # And no teacher at all, whose students can choose their examples at random alone.
                 alone = often | {"selection": "random", "temperature": 1.0, "alpha": 0.0}
-                return students + [
-                    taught(none, "few_examples", examples=n, **alone) for n in self.full.numbers(dataset)
-                ]
+                return students + [taught(none, "few_examples", examples=n, **alone) for n in numbers]
             case "sweet_spot":
                 teachers = self.runs_of(dataset, seed, "sweep")
                 return [taught(t, "baseline", role="student-baseline") for t in teachers]
@@ -547,9 +553,9 @@ class Study:
         "missing_class", "spectrum"
             students that lack a class: Tables 4-6 (10 classes x all temperatures for every teacher); Figure 2 (at T = 9,
             from the group "capacity", and by label smoothing)
-        "few_examples", "few_examples_retrained"
-            students that learn from few examples, and by no teacher as a control: Figure 4; Figure 8, with the retrained
-            teachers
+        "few_examples", "few_examples_controls", "few_examples_retrained"
+            students that learn from few examples, and by no teacher as a control: Figure 4; from responses without
+            similarity information, the uniform one and the small teacher's evened out; Figure 8, with the retrained teachers
         "sweet_spot", "baseline"
             single-layer students: at T = 9 from each cell of the sweep (Figure 1 a); at all T from small, large and
             retrained large, and by two controls: a uniform teacher, and no teacher (Figure 9)
