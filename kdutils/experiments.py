@@ -71,7 +71,7 @@ from kdutils.running import (
     workers,
 )
 from kdutils.training import Response, is_kept, load_response, load_splits, resolve_device
-from kdutils.variations import Variation, summarise, variations
+from kdutils.variations import Variation, beside_equal, of_same_seeds, summarise, variations
 
 COMPUTE = ("never", "missing", "always")
 TEACHER_TABLES = ("response", "history", "soft_labels", "scatter")  # what `Study.measure_teacher` records
@@ -311,21 +311,23 @@ class Study:
         table = records.load("variations", self.results)
         return table[table["dataset"].isin(self.datasets) & (table["seed"] < (self.seeds or self.full.seeds))]
 
-    def variations(self) -> pd.DataFrame:
+    def variations(self, *topics: str) -> pd.DataFrame:
         """What students learned of a class they never saw where one open choice was made otherwise.
 
         See `variations.summarise`, which says what the columns are. Where profile `paper` lacks a variation, `cpu` stands
-        in, beside its own "equal".
+        in, beside its own "equal". With `topics`, those alone, and "equal" on the seeds that they have.
         """
-        found = self._by_dataset(summarise(self.recorded_variations(), records.load("response", self.results)))
-        own = found[found["profile"] == self.profile]
-        if (self.profile, self.compute) != ("paper", "never"):
-            return own
-        other = found[found["profile"] == "cpu"]
-        pairs = lambda table: pd.MultiIndex.from_frame(table[["dataset", "training"]])
-        lacking = ~pairs(other).isin(pairs(own))
-        other = other[lacking | (other["training"] == "equal")] if lacking.any() else other.iloc[:0]
-        return pd.concat([own, other], ignore_index=True)
+        students = self.recorded_variations()
+        if topics:
+            students = of_same_seeds(students, *topics)
+        found = self._by_dataset(summarise(students, records.load("response", self.results)))
+        own, other = (found[found["profile"] == profile] for profile in (self.profile, "cpu"))
+        if (self.profile, self.compute) == ("paper", "never"):
+            pairs = lambda table: pd.MultiIndex.from_frame(table[["dataset", "training"]])
+            lacking = ~pairs(other).isin(pairs(own))
+            other = other[lacking | (other["training"] == "equal")] if lacking.any() else other.iloc[:0]
+            own = pd.concat([own, other], ignore_index=True)
+        return beside_equal(own, *topics) if topics else own
 
     def spectrum(self) -> pd.DataFrame:
         """Figure 2: accuracy on the missing class at T = 9 from teachers of growing capacity and label smoothing."""
@@ -451,7 +453,7 @@ class Study:
         named = trainings(self.full, dataset)
         cell = lambda how: teacher("large", str(how), how)
         equal = [teacher(name, "equal", named["equal"][name]) for name in TEACHERS]
-        none = TeacherRun(dataset, "none", "none", seed)
+        none, silent = TeacherRun(dataset, "none", "none", seed), TeacherRun(dataset, UNIFORM, UNIFORM, seed)
         taught = lambda teacher, table, **fields: StudentRun(teacher, self.student(teacher, **fields), table)
         kinds: list[tuple[TeacherRun, dict[str, Any]]]
         match group:
@@ -480,7 +482,6 @@ class Study:
                 numbers = self.full.numbers(dataset)
                 if group == "few_examples_controls":
                     # One that says nothing, and one that says how sure the small teacher is of each image.
-                    silent = TeacherRun(dataset, UNIFORM, UNIFORM, seed)
                     even = dataclasses.replace(equal[0], training="even", counterfeit="even")
                     kinds = [(silent, {}), (even, {"counterfeit": "even"})]
                     often |= {"selection": "random"}
@@ -496,7 +497,6 @@ class Study:
                 return [taught(t, "baseline", role="student-baseline") for t in teachers]
             case "baseline":
                 # Two controls: a response that says nothing, and no response at all (alpha = 0).
-                silent = TeacherRun(dataset, UNIFORM, UNIFORM, seed)
                 teachers = [*equal, *map(cell, self.chosen(dataset)), silent]
                 kinds = [(t, {"temperature": at}) for t in teachers for at in self.full.temperatures[dataset]]
                 kinds.append((none, {"temperature": 1.0, "alpha": 0.0}))

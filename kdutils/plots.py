@@ -962,7 +962,7 @@ def variations_table(rows: pd.DataFrame, caption: str, name: str, network: bool 
 def contrast(rows: pd.DataFrame, what: str, caption: str, name: str) -> Table:
     """A line for each variation, headed `what`: accuracy on the missing class from each teacher, in percent.
 
-    `rows` are those of `variations.beside_equal` at one temperature; a dash stands for a teacher that was not varied.
+    `rows` are those of `Study.variations` on a topic, at one temperature; a dash stands for a teacher that was not varied.
     """
     notes = {"missing": "", "missing_biased": ", bias at its best"}
     rows = rows.assign(data=list(map(title, rows["dataset"], rows["profile"])))

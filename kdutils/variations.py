@@ -151,15 +151,17 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values(["dataset", "order", "teacher"], ascending=[True, True, False], ignore_index=True)
 
 
-#: What `findings` says of students that lack a class, and whose numbers: a title, a text, and trainings, teachers, columns.
+#: What `findings` says of students that lack a class: topic, title, text, and whose numbers, by training, teacher, column.
 _SAID = (
     (
+        "counterfeit",
         "Permuted similarity labels, of the same entropy",
         "from the small teacher's response {} % of a class never seen, with its similarity labels permuted {} %",
         ("equal", "small", "missing"),
         ("permuted", "small", "missing"),
     ),
     (
+        "network",
         "Size and head",
         "from the large teacher {} %, at an eighth of its width {} %; without dropout {} %; without hidden dense layers, and so "
         "without dropout, {} %. From the small teacher {} %, at an eighth of its width {} %; with hidden dense layers and dropout {} %",
@@ -168,6 +170,7 @@ _SAID = (
         ("dense", "small", "missing"),
     ),
     (
+        "counterfeit",
         "Suppression",
         "students of the large teacher name {} % of the class, with that output bias at its best {} %; so moved, students that were "
         "told nothing of it {} %",
@@ -178,21 +181,21 @@ _SAID = (
 )
 
 
-def findings(found: pd.DataFrame, students: pd.DataFrame) -> list[str]:
+def findings(found: dict[str, pd.DataFrame], students: pd.DataFrame) -> list[str]:
     """What the page on causes answers, in lines of Markdown, one for each question that the records can answer.
 
     Parameters
     ----------
-    found : DataFrame
-        Of `summarise`, at one temperature; `dataset` as it is to be named.
+    found : dict of DataFrame
+        By topic, "counterfeit" and "network", as `Study.variations` gives it, at one temperature; `dataset` as it is to be
+        named.
     students : DataFrame
         Records "variations", named alike. Gains over hard labels are of students that lack no class, paired by seed.
     """
     lines = []
-    groups = found.groupby(["dataset", "profile"], sort=False) if len(found) else ()
-    for title, text, *wanted in _SAID:
+    for topic, title, text, *wanted in _SAID:
         said = []
-        for (dataset, _), rows in groups:
+        for (dataset, _), rows in found[topic].groupby(["dataset", "profile"], sort=False):
             at = rows.set_index(["training", "teacher"])
             if all((training, teacher) in at.index for training, teacher, _ in wanted):
                 numbers = [f"{100 * at.loc[(training, teacher), column]:.1f}" for training, teacher, column in wanted]
@@ -208,7 +211,7 @@ def findings(found: pd.DataFrame, students: pd.DataFrame) -> list[str]:
     both = both[both["training"].isin(["equal", *COUNTERFEITS])]
     gains = [
         f"{dataset} {of.min():+.2f} to {of.max():+.2f} points"
-        for dataset in dict.fromkeys(found["dataset"])
+        for dataset in dict.fromkeys(found["counterfeit"]["dataset"])
         if len(of := both[both["dataset"] == dataset].groupby(["training", "teacher"])["gain"].mean())
     ]
     if gains:
@@ -217,6 +220,17 @@ def findings(found: pd.DataFrame, students: pd.DataFrame) -> list[str]:
             f"responses, own and counterfeit, at α = 0.99, T = 9 and without T²: {'; '.join(gains)}."
         )
     return lines
+
+
+def of_same_seeds(students: pd.DataFrame, *topics: str) -> pd.DataFrame:
+    """Of records "variations" those on these topics, and the "equal" ones of the same profile, data set and seed."""
+    topic = {d: {name: v.topic for name, v in _known(d).items()} for d in students["dataset"].unique()}
+    about = [topic[d].get(name) for d, name in zip(students["dataset"], students["training"], strict=True)]
+    # Students that lack no class may have more seeds than the others.
+    found = students[pd.Series(about, index=students.index).isin(topics) & students["missing_class"].notna()]
+    keys = ["profile", "dataset", "seed"]
+    equal = students[students["training"] == "equal"].merge(found[keys].drop_duplicates())
+    return pd.concat([equal, found], ignore_index=True)
 
 
 def beside_equal(found: pd.DataFrame, *topics: str) -> pd.DataFrame:

@@ -15,8 +15,8 @@ from conftest import ROOT
 from kdutils import claims, guides, plots, published, records
 from kdutils.claims import LARGE, SMALL
 from kdutils.experiments import Study
-from kdutils.protocols import PROFILES, TEACHERS
-from kdutils.variations import summarise
+from kdutils.protocols import PROFILES
+from kdutils.variations import of_same_seeds, summarise
 
 CHECKS: list[tuple[str, Callable[[], dict[str, object]]]] = []
 
@@ -75,15 +75,17 @@ def entropy() -> pd.DataFrame:
 
 
 @functools.cache
-def varied() -> pd.DataFrame:
-    """`summarise` at T = 9, by profile, data set, training and teacher."""
-    table = summarise(records.load("variations"), records.load("response")).query("temperature == 9")
+def varied(*topics: str) -> pd.DataFrame:
+    """`summarise` at T = 9, by profile, data set, training and teacher; with topics, on their seeds."""
+    students = records.load("variations")
+    students = of_same_seeds(students, *topics) if topics else students
+    table = summarise(students, records.load("response")).query("temperature == 9")
     return table.set_index(["profile", "dataset", "training", "teacher"]).sort_index()
 
 
 def heads() -> list[float]:
     """MNIST's small teacher less its large one, in points: without hidden dense layers, with them, and as in Table 7."""
-    at = 100 * varied().loc["paper", "mnist"]["missing"].unstack("teacher")
+    at = 100 * varied("network").loc["paper", "mnist"]["missing"].unstack("teacher")
     pairs = (("equal", "no-dense"), ("dense", "equal"), ("equal", "equal"))
     return [at.loc[small, "small"] - at.loc[large, "large"] for small, large in pairs]
 
@@ -407,7 +409,7 @@ def single_layer_students() -> dict[str, object]:
 
 @page("10_what_decides_it")
 def width_and_head() -> dict[str, object]:
-    table = varied().loc["paper", "mnist"]
+    table = varied("network", "length").loc["paper", "mnist"]
     missing, parameters = table["missing"].unstack("teacher"), table["parameters"].unstack("teacher")
     networks = table[table["topic"].isin(["network", "as in Tables 4-6"])]
     networks = networks.drop(("no dropout", "large"))  # whose hidden dense layers are those of the large one
@@ -418,8 +420,7 @@ def width_and_head() -> dict[str, object]:
     lengths = table["topic"].eq("length") | (table.index.get_level_values("training") == "equal")
     by_length = ranks(lengths & (table.index.get_level_values("teacher") == "large"))
     widths = ["equal", "width/2", "width/4", "width/8", "width/16"]
-    at_nine = "profile == 'paper' and dataset == 'mnist' and split == 'test' and temperature == 9 and seed == 0"
-    first_seed = records.load("response").query(at_nine).pivot(index="training", columns="teacher", values="entropy")
+    entropy = table["entropy"].unstack("teacher").loc[widths]
     return {
         "The small teacher conveys as much at a seventieth of its parameters": (
             near(parameters.loc["equal", "small"] / parameters.loc["width/16", "small"], 70, 1)
@@ -428,7 +429,7 @@ def width_and_head() -> dict[str, object]:
         f"at full scale: {given.iloc[0]:.1f} % with it and {given.iloc[1]:.1f} % without": True,
         "the large one conveys little at any width": missing.loc[widths, "large"].max() < 0.3,
         "Entropy does fall with width in both families": all(
-            nats.is_monotonic_increasing for _, nats in first_seed.loc[widths, list(TEACHERS)].items()
+            nats.is_monotonic_increasing for _, nats in entropy.items()
         ),
         "teachers without them convey far more at every size": (
             networks.query("hidden == 0")["missing"].min() > networks.query("hidden > 0")["missing"].max() + 0.15

@@ -20,7 +20,7 @@ from kdutils.records import IDENTITY, VALUES, load_tensors
 from kdutils.response import COUNTERFEITS, best_bias, counterfeit
 from kdutils.running import student_path
 from kdutils.training import load_response
-from kdutils.variations import Variation, findings, summarise, variations
+from kdutils.variations import Variation, findings, of_same_seeds, summarise, variations
 
 DATASETS = tuple(FULL_SIZE)
 EACH = [(dataset, v) for dataset in DATASETS for v in Study("paper", [dataset]).varied(dataset)]
@@ -155,8 +155,8 @@ def test_the_smoke_profile_runs_few():
         assert [v.name for v in study.varied(dataset)] == few
         runs = study.runs("variations")
         assert {run.protocol.temperature for run in runs} == {9.0, 1.0}, "1 is that of the student of hard labels"
-        # Two teachers: eleven students each of equal and the counterfeits, ten each of T².
-        assert len(runs) == 2 * (11 * 5 + 10) + 1
+        # Two teachers: eleven students each of equal, the counterfeits and T²; and one of hard labels.
+        assert len(runs) == 2 * 11 * 6 + 1
         said = Study("smoke", [dataset]).full.reductions(dataset, {"variations"})
         assert all(f'"{name}"' in said for name in few) and "T = 9 alone" in said
         assert "variations" not in "".join(PROFILES[p].reductions(dataset, {"variations"}) for p in ("cpu", "paper"))
@@ -327,6 +327,19 @@ def test_a_summary_is_of_the_same_seeds_teachers():
     assert found["entropy"].to_dict() == {"equal": 1.0, "permuted": 1.0, "students, 1 epochs": 1.0}
 
 
+def test_a_variation_is_set_beside_the_same_seeds():
+    cell = {"profile": "paper", "dataset": "mnist", "teacher": "large", "temperature": 9.0, "missing_class": 4}
+    seeds = (("equal", 0), ("equal", 1), ("equal", 2), ("no-dense", 0), ("even", 0), ("even", 1), ("alpha 0.5", 2))
+    students = pd.DataFrame(cell | {"training": how, "seed": seed} for how, seed in seeds)
+    students.loc[len(students) - 1, "missing_class"] = np.nan  # lacks no class: not one of those that are compared
+    names = lambda *topics: [*of_same_seeds(students, *topics)[["training", "seed"]].itertuples(index=False, name=None)]
+    assert names("network") == [("equal", 0), ("no-dense", 0)]
+    assert names("counterfeit") == [("equal", 0), ("equal", 1), ("even", 0), ("even", 1)]
+    assert names("loss") == []
+    cpu = students.assign(profile="cpu").iloc[:3]
+    assert set(of_same_seeds(pd.concat([students, cpu]), "network")["profile"]) == {"paper"}
+
+
 def test_the_answer_is_read_from_the_records():
     cell = {"dataset": "MNIST", "profile": "paper", "seeds": 1, "missing_biased": 0.75}
     shares = {("equal", "small"): 0.957, ("permuted", "small"): 0.004, ("equal", "large"): 0.09, ("even", "large"): 0.0}
@@ -339,8 +352,10 @@ def test_the_answer_is_read_from_the_records():
             ("equal", "small", 1, 9.0, 0.10),  # a seed without its control
         )
     )
-    permuted, suppressed, gains = findings(found, students)
+    students = pd.concat([students, students.iloc[:1].assign(training="alpha 0.5", temperature=9.0, accuracy=0.5)])
+    by_topic = {"counterfeit": found, "network": found.iloc[:0]}
+    permuted, suppressed, gains = findings(by_topic, students)
     assert "MNIST, 1 seed: from the small teacher's response 95.7 %" in permuted and "permuted 0.4 %" in permuted
     assert "name 9.0 % of the class" in suppressed and "at its best 75.0 %" in suppressed
     assert "MNIST -3.00 to +1.00 points" in gains
-    assert findings(found.iloc[:0], students.iloc[:0]) == []
+    assert findings(dict.fromkeys(by_topic, found.iloc[:0]), students.iloc[:0]) == []
