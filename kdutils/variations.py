@@ -92,7 +92,7 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
         *(Variation(f"students, {n} epochs", "student", student={"epochs": n}) for n in (1, 2, 10, 20)),
         *(Variation(f"students, batch {n}", "student", student={"batch_size": n}) for n in (32, 128, 256)),
     ]
-    large: dict[str, Any] = {"teachers": ("large",)}
+    large: dict[str, Any] = {"teachers": ("large",), "whole": True}
     if dataset == "mnist":
         found += [
             Variation("4096x50", "retraining", training=Training(4096, 50), **large),
