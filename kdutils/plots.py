@@ -870,7 +870,10 @@ def verdict_matrix(verdicts: pd.DataFrame) -> Table:
 
 def _estimate(verdict: Any) -> str:
     """A verdict's estimate with its unit, and its interval where there is one; differences have a sign."""
-    form = "{:.2f}" if verdict.unit.startswith("times") else "{:+.2f}"
+    form = {"points": "{:+.1f}", "nats": "{:+.3f}"}.get(verdict.unit, "{:+.2f}")
+    form = "{:.2f}" if verdict.unit.startswith("times") else form
+    if verdict.low == verdict.high:  # ranks of a few networks: seeds that agree are no interval
+        return f"{form.format(verdict.estimate)} {verdict.unit}, on each of {verdict.seeds} seeds"
     return ranged(verdict.estimate, verdict.low, verdict.high, form, f" {verdict.unit}")
 
 

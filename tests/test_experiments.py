@@ -13,7 +13,7 @@ from conftest import ROOT, read, tiny_study
 
 from kdutils import records, running
 from kdutils.errors import UserError
-from kdutils.experiments import Study, status
+from kdutils.experiments import ARTEFACTS, Study, status
 from kdutils.protocols import FULL_SIZE, PROFILES, key, sweep
 from kdutils.running import run_fleet, student_path
 from kdutils.training import load_response, snapshot_path
@@ -70,6 +70,23 @@ def test_the_seeds_are_those_of_the_profile_unless_given():
     assert {r.seed for r in Study("paper", ["digits"]).runs("teachers")} == {0, 1, 2}
     assert {r.seed for r in Study("paper", ["digits"], seeds=1).runs("teachers")} == {0}
     assert Study("paper", ["digits"], seeds=1).runs("teachers")[0] == Study("paper", ["digits"]).runs("teachers")[0]
+
+
+def test_controls_of_few_examples_differ_from_the_students_in_the_response_alone():
+    study = Study("paper", ["mnist"], seeds=1)
+    plain = {
+        r.protocol.examples: r.protocol
+        for r in study.runs("few_examples")
+        if r.teacher.teacher == "small" and r.protocol.selection == "random"
+    }
+    controls = study.runs("few_examples_controls")
+    assert len(controls) == 2 * len(plain) and {r.names["training"] for r in controls} == {"uniform", "even"}
+    for run in controls:
+        usual = plain[run.protocol.examples]
+        own = {"teacher": "uniform", "teacher_epoch": 0}
+        own = {"counterfeit": "even"} if run.names["training"] == "even" else own
+        assert run.protocol == dataclasses.replace(usual, **own)
+    assert set(ARTEFACTS["fig4"].groups) == {"few_examples", "few_examples_controls"}
 
 
 def test_few_examples_get_as_many_steps_as_the_whole_transfer_set():

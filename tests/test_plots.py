@@ -54,3 +54,17 @@ def test_bold_is_bold_in_html_and_nothing_is_cut_off():
     frame = pd.DataFrame({"verdict": ["**partly** (provisional)", "**9.5**", "2 ** 3"], "n": [1, 2, 3]})
     html = plots.Table(frame, "Verdicts", "verdicts")._repr_html_()
     assert "<b>partly</b> (provisional)<" in html and "<b>9.5</b><" in html and "2 ** 3<" in html
+
+
+def test_a_verdict_shows_its_estimate_as_finely_as_it_is_known():
+    row = {"statement": "It is so.", "section": "1", "what": "a less b", "dataset": "mnist", "profile": "paper"}
+    cell = lambda **of: plots.verdict_matrix(
+        pd.DataFrame([row | {"verdict": "reproduced", "seeds": 3, "detail": ""} | of])
+    ).frame["MNIST"][0]
+    assert cell(estimate=5.267, low=3.24, high=7.29, unit="points") == "**reproduced**: +5.3 points [+3.2, +7.3]"
+    assert cell(estimate=0.114, low=0.0008, high=0.227, unit="nats").endswith("+0.114 nats [+0.001, +0.227]")
+    assert cell(estimate=4.0, low=2.94, high=5.45, unit="times").endswith("4.00 times [2.94, 5.45]")
+    ranks = cell(estimate=-1.0, low=-1.0, high=-1.0, unit="rank correlation with capacity")
+    assert ranks.endswith("-1.00 rank correlation with capacity, on each of 3 seeds"), "that is no interval"
+    one = cell(estimate=-1.0, low=float("nan"), high=float("nan"), unit="rank correlation with capacity", seeds=1)
+    assert one.endswith("(provisional): -1.00 rank correlation with capacity, 1 seed")
