@@ -478,7 +478,7 @@ class Study:
                 return [taught(t, "missing_class", missing_class=c, **how) for t, how in kinds for c in range(10)]
             case "few_examples" | "few_examples_controls" | "few_examples_retrained":
                 # Equal steps whatever the number of examples, and as many measurements on the way.
-                often = {"epochs": EVALUATIONS, "steps": round(self.full.steps(dataset) / EVALUATIONS)}
+                often: dict[str, Any] = {"epochs": EVALUATIONS, "steps": round(self.full.steps(dataset) / EVALUATIONS)}
                 numbers = self.full.numbers(dataset)
                 if group == "few_examples_controls":
                     # One that says nothing, and one that says how sure the small teacher is of each image.

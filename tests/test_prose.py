@@ -286,10 +286,13 @@ def beside_hard_labels() -> dict[str, object]:
 @page("04_2_one_example_many_classes")
 def knowledge_or_regularisation() -> dict[str, object]:
     both = [STUDY.few_examples(g).query("selection == 'random'") for g in ("few_examples", "few_examples_controls")]
-    table = pd.concat(both).query("dataset == 'mnist'")
+    table = pd.concat(both)
     table["response"] = table["teacher"].where(table["training"] != "even", "even")
-    wide = 100 * table.pivot_table(index=["seed", "examples"], columns="response", values="validation_best")
-    ahead = lambda of, beside: claims.interval((wide[of] - wide[beside]).dropna().groupby("seed").mean())
+    keys = ["dataset", "seed", "examples"]
+    each = 100 * table.pivot_table(index=keys, columns="response", values="validation_best")
+    wide, fashion = each.loc["mnist"], each.loc["fashion_mnist"]
+    ahead = lambda of, beside, in_=wide: claims.interval((in_[of] - in_[beside]).dropna().groupby("seed").mean())
+    there = lambda of, beside: ahead(of, beside, fashion)
     silence, helped = ahead("uniform", "none"), ahead("small", "none")
     at_50 = (wide["uniform"] - wide["none"]).xs(50, level="examples").mean()
     return {
@@ -302,6 +305,9 @@ def knowledge_or_regularisation() -> dict[str, object]:
             ahead("even", "uniform").estimate < 0.1
         ),
         f"not ahead of the uniform response's: {points(ahead('large', 'uniform'))}": ahead("large", "uniform").high > 0,
+        f"On Fashion-MNIST silence helps less, {points(there('uniform', 'none'))}, and the small teacher is ahead of it by "
+        f"{points(there('small', 'uniform')).lstrip('+')}": there("uniform", "none").low < 0,
+        f"The large one's {points(there('large', 'uniform'))}": there("large", "uniform").low < 0,
     }
 
 
@@ -550,12 +556,19 @@ def where_no_class_is_missing() -> dict[str, object]:
     hot = table["equal"].sub(table["none", "none"], axis=0).groupby("dataset").mean().stack()
     right = records.load("response").query("profile == 'paper' and split == 'train' and temperature == 9")
     right = right[right["dataset"] != "digits"].groupby(["training", "dataset", "teacher"])["accuracy"].mean()
+    by_loss = records.load("variations").query("profile == 'paper' and dataset == 'mnist' and missing_class.isna()")
+    alone = by_loss[by_loss["training"] == "none"].set_index("seed")["accuracy"]
+    by_loss = by_loss[by_loss["training"].str.startswith("alpha")]
+    by_loss = by_loss.assign(gain=100 * (by_loss["accuracy"] - by_loss["seed"].map(alone)))
+    by_loss = -by_loss.groupby(["teacher", "training", "temperature"])["gain"].mean()
     helped = [told.loc["mnist", "small"], told.loc["mnist", "large"], told.loc["fashion_mnist", "small"]]
     return {
         "At T = 9 no teacher's own response beats hard labels alone": (own < 0).all(axis=None),
         f"four of the six teachers' students are level with hard labels or ahead by up to {hot.max():.1f} points": (
             (hot > 0).sum() == 4 and len(hot) == 6
         ),
+        f"the small one's by {by_loss['small'].min():.2f} to {by_loss['small'].max():.2f} points and the large one's by "
+        f"{by_loss['large'].min():.1f} to {by_loss['large'].max():.1f} (two seeds": len(by_loss["small"]) == 9,
         "makes on a tenth of the transfer set": near(right["equal"]["cifar10", "small"], 0.9, 0.005),
         f"(99.8 % or more of the transfer set; CIFAR-10's small teacher's own: {100 * right['equal']['cifar10', 'small']:.1f} %)": (
             right["even"].min() > 0.9975
