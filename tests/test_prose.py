@@ -676,6 +676,11 @@ def settings() -> dict[str, object]:
     loss = varied().query("topic == 'loss'")["missing"].unstack("teacher")
     shown = lambda *names: [f"{100 * full.loc[name, 'large']:.0f}" for name in names]
     lengths = varied("length", "retraining").loc["paper", "mnist"].query("teacher == 'large'").droplevel("teacher")
+    see_all = records.load("variations").query(
+        "dataset == 'mnist' and profile == 'paper' and seed == 1 and missing_class.isna() and temperature in (1, 9)"
+    )
+    see_all = 100 * see_all[see_all["teacher"].isin(["large", "none"])].set_index("training")["accuracy"]
+    cost = see_all["none"] - see_all[["4096x2", "4096x5", "equal", "8192x40", "4096x50"]]
     best, brief = lengths.loc["4096x2"], lengths[lengths["missing"] > 0.6]
     as_right = lengths.loc[["1 epochs", "4096x5", "8192x10"]]
     own = records.load("variations").query(
@@ -740,6 +745,9 @@ def settings() -> dict[str, object]:
         f"and the small teacher of one epoch {100 * full.loc['1 epochs', 'small']:.0f} %": True,
         "up to about 2.2 nats": lengths.query("entropy < 2.2")["missing"].corr(lengths["entropy"], method="spearman")
         > 0.9,
+        "4096 × 2 costs them {:.1f} points and 4096 × 5 {:.1f}, where 256 × 10 costs {:.1f}, 8192 × 40 {:.1f} and 4096 × 50 {:.1f}".format(
+            *cost[["4096x2", "4096x5", "equal", "8192x40", "4096x50"]]
+        ): cost.idxmax() == "4096x2",
         f"name {100 * lengths['missing_biased'].min():.0f} to {100 * lengths['missing_biased'].max():.0f} % of it": True,
         "64 % of the class after 4096 × 2, 5 % after 4096 × 50": shown("4096x2", "4096x50") == ["64", "5"],
     }
