@@ -247,6 +247,11 @@ def distil(
     if not members or not len(transfer):
         raise UserError("a fleet needs a member and an image to learn from, at least")
     first = members[0]
+    channels, size = INPUT_SHAPES[first.dataset]
+    for images in (transfer.images, validation.images, test.images):
+        if tuple(images.shape[1:]) != (channels, size, size):  # compiled steps would read past the end
+            got = f"{first.dataset}'s students take images {(channels, size, size)}; got {tuple(images.shape[1:])}"
+            raise UserError(f"{got} (for networks of your own see kdutils.custom)")
     for field in SHARED:
         if len({getattr(m, field) for m in members}) > 1:
             raise UserError(f"members of one fleet must share {field!r}")

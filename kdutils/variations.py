@@ -203,16 +203,12 @@ def findings(found: dict[str, pd.DataFrame], students: pd.DataFrame) -> list[str
                 said.append(f"{dataset}, {fewest} seed{'s' * (fewest > 1)}: {text.format(*numbers)}")
         if said:
             lines.append(f"**{title}.** {'. '.join(said)}.")
-    whole = students[students["missing_class"].isna()]
-    keys = ["dataset", "profile", "seed"]
-    hard = whole.loc[whole["training"] == "none", [*keys, "accuracy"]]
-    both = whole[whole["temperature"] == TABLE_TEMPERATURE].merge(hard, on=keys, suffixes=("", "_hard"))
-    both["gain"] = 100 * (both["accuracy"] - both["accuracy_hard"])
-    both = both[both["training"].isin(["equal", *COUNTERFEITS])]
+    whole = over_hard_labels(students)
+    whole = whole[(whole["temperature"] == TABLE_TEMPERATURE) & whole["training"].isin(["equal", *COUNTERFEITS])]
     gains = [
         f"{dataset} {of.min():+.2f} to {of.max():+.2f} points"
         for dataset in dict.fromkeys(found["counterfeit"]["dataset"])
-        if len(of := both[both["dataset"] == dataset].groupby(["training", "teacher"])["gain"].mean())
+        if len(of := 100 * whole[whole["dataset"] == dataset].groupby(["training", "teacher"])["gain"].mean())
     ]
     if gains:
         lines.append(
@@ -220,6 +216,18 @@ def findings(found: dict[str, pd.DataFrame], students: pd.DataFrame) -> list[str
             f"responses, own and counterfeit, at α = 0.99, T = 9 and without T²: {'; '.join(gains)}."
         )
     return lines
+
+
+def over_hard_labels(students: pd.DataFrame) -> pd.DataFrame:
+    """Of records "variations" those that lack no class and have a teacher; `gain`: accuracy less that of hard labels alone.
+
+    Paired by profile, data set and seed; those without such a student beside them are left out.
+    """
+    whole, keys = students[students["missing_class"].isna()], ["profile", "dataset", "seed"]
+    alone = whole["training"] == "none"
+    hard = whole.loc[alone, [*keys, "accuracy"]].rename(columns={"accuracy": "gain"})
+    found = whole[~alone].merge(hard, on=keys)
+    return found.assign(gain=found["accuracy"] - found["gain"])
 
 
 def of_same_seeds(students: pd.DataFrame, *topics: str) -> pd.DataFrame:

@@ -153,6 +153,16 @@ def test_a_device_may_be_named():
     assert torch.equal(named.test, plain.test) and alone.test.shape == plain.test.shape
 
 
+@pytest.mark.parametrize("split", range(3))
+@pytest.mark.parametrize("stacked", [None, False])
+def test_images_of_another_size_are_refused_before_any_is_read(split, stacked):
+    transfer, logits, *others = material("mnist", 60)
+    sets = [transfer, *others]
+    sets[split] = dataclasses.replace(sets[split], images=sets[split].images[..., :12, :12])
+    with pytest.raises(UserError, match=r"mnist's students take images \(1, 28, 28\); got \(1, 12, 12\)"):
+        distil(members("mnist", epochs=1)[:1], sets[0], logits, *sets[1:], CPU, stacked=stacked)
+
+
 @pytest.mark.parametrize("variant", ["batchnorm", "dense"])
 def test_a_network_that_cannot_be_stacked_is_refused(variant):
     with pytest.raises(UserError, match="a fleet cannot hold a (BatchNorm2d|Dropout) layer"):

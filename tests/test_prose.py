@@ -16,7 +16,7 @@ from kdutils import claims, guides, plots, published, records
 from kdutils.claims import LARGE, SMALL
 from kdutils.experiments import Study
 from kdutils.protocols import PROFILES
-from kdutils.variations import of_same_seeds, summarise
+from kdutils.variations import of_same_seeds, over_hard_labels, summarise
 
 CHECKS: list[tuple[str, Callable[[], dict[str, object]]]] = []
 
@@ -229,10 +229,9 @@ def on_the_same_images() -> dict[str, object]:
     }
 
 
-def over_hard_labels(group: str) -> pd.DataFrame:
+def help_with_few() -> pd.DataFrame:
     """What teachers add to hard labels alone on the same random images, in points: an interval in each cell."""
-    table = STUDY.few_examples(group).query("selection == 'random'")
-    table = table.assign(teacher=table["teacher"].where(table["training"].isin(["equal", "none"]), table["training"]))
+    table = STUDY.few_examples().query("selection == 'random'")
     wide = 100 * table.pivot_table(index=["dataset", "seed", "examples"], columns="teacher", values="validation_best")
     gains = wide.drop(columns="none").sub(wide["none"], axis=0).stack()
     found = gains.groupby(["dataset", "teacher", "examples"]).apply(claims.interval).unstack()
@@ -246,7 +245,7 @@ def points(i: claims.Interval) -> str:
 
 @page("04_2_one_example_many_classes")
 def beside_hard_labels() -> dict[str, object]:
-    found = over_hard_labels("few_examples")
+    found = help_with_few()
     most, helps = (
         {d: max(i.estimate for i in found.loc[d, teacher]) for d in ("mnist", "fashion_mnist")}
         for teacher in ("small", "large")
@@ -551,16 +550,12 @@ def where_no_class_is_missing() -> dict[str, object]:
         ("even", "large"),
         ("none", "none"),
     )
-    table = records.load("variations").query("profile == 'paper' and missing_class.isna() and temperature in (1, 20)")
-    table = 100 * table.pivot_table(index=["dataset", "seed"], columns=["training", "teacher"], values="accuracy")
-    hot = table["equal"].sub(table["none", "none"], axis=0).groupby("dataset").mean().stack()
+    taught = over_hard_labels(records.load("variations")).query("profile == 'paper'")
+    hot = 100 * taught.query("training == 'equal' and temperature == 20").groupby(["dataset", "teacher"])["gain"].mean()
     right = records.load("response").query("profile == 'paper' and split == 'train' and temperature == 9")
     right = right[right["dataset"] != "digits"].groupby(["training", "dataset", "teacher"])["accuracy"].mean()
-    by_loss = records.load("variations").query("profile == 'paper' and dataset == 'mnist' and missing_class.isna()")
-    alone = by_loss[by_loss["training"] == "none"].set_index("seed")["accuracy"]
-    by_loss = by_loss[by_loss["training"].str.startswith("alpha")]
-    by_loss = by_loss.assign(gain=100 * (by_loss["accuracy"] - by_loss["seed"].map(alone)))
-    by_loss = -by_loss.groupby(["teacher", "training", "temperature"])["gain"].mean()
+    by_loss = taught[taught["training"].str.startswith("alpha") & taught["dataset"].eq("mnist")]
+    by_loss = -100 * by_loss.groupby(["teacher", "training", "temperature"])["gain"].mean()
     helped = [told.loc["mnist", "small"], told.loc["mnist", "large"], told.loc["fashion_mnist", "small"]]
     return {
         "At T = 9 no teacher's own response beats hard labels alone": (own < 0).all(axis=None),
@@ -676,17 +671,13 @@ def settings() -> dict[str, object]:
     loss = varied().query("topic == 'loss'")["missing"].unstack("teacher")
     shown = lambda *names: [f"{100 * full.loc[name, 'large']:.0f}" for name in names]
     lengths = varied("length", "retraining").loc["paper", "mnist"].query("teacher == 'large'").droplevel("teacher")
-    see_all = records.load("variations").query(
-        "dataset == 'mnist' and profile == 'paper' and seed == 1 and missing_class.isna() and temperature in (1, 9)"
+    cost = over_hard_labels(records.load("variations")).query(
+        "dataset == 'mnist' and profile == 'paper' and seed == 1 and teacher == 'large' and temperature == 9"
     )
-    see_all = 100 * see_all[see_all["teacher"].isin(["large", "none"])].set_index("training")["accuracy"]
-    cost = see_all["none"] - see_all[["4096x2", "4096x5", "equal", "8192x40", "4096x50"]]
+    cost = -100 * cost.set_index("training")["gain"][["4096x2", "4096x5", "equal", "8192x40", "4096x50"]]
     best, brief = lengths.loc["4096x2"], lengths[lengths["missing"] > 0.6]
     as_right = lengths.loc[["1 epochs", "4096x5", "8192x10"]]
-    own = records.load("variations").query(
-        "dataset == 'mnist' and profile == 'paper' and teacher == 'large' and seed == 1 and temperature == 9"
-    )
-    own = 100 * own.groupby("training")["accuracy_missing"].mean()
+    own = 100 * varied("retraining").loc["paper", "mnist"]["missing"].xs("large", level="teacher")
     at_full = varied().loc["paper", "mnist"].query("teacher == 'large'").droplevel("teacher")
     moved = varied().loc["cpu", "mnist"]["missing_biased"].unstack("teacher")
     family = reduced.loc["student of the large one's family"]
@@ -746,7 +737,7 @@ def settings() -> dict[str, object]:
         "up to about 2.2 nats": lengths.query("entropy < 2.2")["missing"].corr(lengths["entropy"], method="spearman")
         > 0.9,
         "4096 × 2 costs them {:.1f} points and 4096 × 5 {:.1f}, where 256 × 10 costs {:.1f}, 8192 × 40 {:.1f} and 4096 × 50 {:.1f}".format(
-            *cost[["4096x2", "4096x5", "equal", "8192x40", "4096x50"]]
+            *cost
         ): cost.idxmax() == "4096x2",
         f"name {100 * lengths['missing_biased'].min():.0f} to {100 * lengths['missing_biased'].max():.0f} % of it": True,
         "64 % of the class after 4096 × 2, 5 % after 4096 × 50": shown("4096x2", "4096x50") == ["64", "5"],
@@ -760,23 +751,52 @@ def in_short() -> dict[str, object]:
     cost = -whole()["equal"].unstack()
     small, large = cost["small"], cost["large"]
     remains = heads()
-    missing = 100 * varied().loc["paper", "mnist"]["missing"].unstack("teacher")
-    own = records.load("variations").query(
-        "dataset == 'mnist' and profile == 'paper' and teacher == 'large' and training == 'equal' and seed == 1"
-    )
-    own = 100 * own.query("temperature == 9")["accuracy_missing"].mean()
+    retrained = varied("retraining").loc["paper", "mnist"]
+    missing, right = (100 * retrained[of].xs("large", level="teacher") for of in ("missing", "teacher_accuracy"))
+    small_one = 100 * retrained.loc[SMALL, "missing"]
     gain = STUDY.verdicts().query("claim == 'retrained-baseline'").set_index("dataset")["estimate"]
     return {
         f"students of MNIST's large teacher name {told['mnist']} % of the class, and {nothing['mnist']} % if they were told "
         f"nothing of it (Fashion-MNIST, one seed: {told['fashion_mnist']} and {nothing['fashion_mnist']} %; told nothing": True,
         f"the small teachers' cost a student {small['mnist']:.1f} points (CIFAR-10's {small['cifar10']:.1f}), "
         f"the large ones' {large.min():.1f} to {large.max():.1f}": near(small["fashion_mnist"], small["mnist"], 0.05),
-        f"({missing.loc['4096x50', 'large']:.0f} % beside {own:.0f} %) and saves no examples up to 100 a class; single-layer "
+        f"({missing['4096x50']:.0f} % beside {missing['equal']:.0f} %) and saves no examples up to 100 a class; single-layer "
         f"students learn {gain['mnist']:.1f} points more from it (Fashion-MNIST −{-gain['fashion_mnist']:.1f}, CIFAR-10 "
         f"{gain['cifar10']:+.1f}, indicative)": True,
-        f"{missing.loc['4096x2', 'large']:.0f} % after 4096 × 2": True,
+        f"{missing['4096x2']:.0f} % after 4096 × 2, two thirds of what the small teacher conveys, from a teacher that is right "
+        f"on {right['4096x2']:.0f} % of the test images": near(missing["4096x2"] / small_one, 2 / 3, 0.01),
         f"or neither has, {remains[0]:.0f} to {remains[1]:.0f} of the {remains[2]:.0f} points between them": True,
     }
+
+
+def early_stop() -> tuple[str, str, str]:
+    """What MNIST's large teacher conveys after 4096 x 2 and 4096 x 50, and how accurate it is after the first."""
+    table = varied("retraining").loc["paper", "mnist"].xs("large", level="teacher")
+    conveyed, right = 100 * table["missing"], 100 * table["teacher_accuracy"]
+    return f"{conveyed['4096x2']:.0f} %", f"{conveyed['4096x50']:.0f} %", f"{right['4096x2']:.0f} %"
+
+
+@page("book/index.md")
+def sweet_spot_of_the_index() -> dict[str, object]:
+    brief, long, right = early_stop()
+    cifar10 = Study("cpu", ["cifar10"]).response().query("split == 'test' and temperature == 9 and training == 'equal'")
+    cifar10 = (100 * cifar10.groupby("teacher")["accuracy"].mean()).map("{:.0f} %".format)
+    return {
+        f"conveys {brief}, two thirds of what the small one conveys; after fifty, {long}. It is then right on {right}": True,
+        f"hardly trained ({cifar10['large']} of the test images right) with a small one that is ({cifar10['small']})": True,
+    }
+
+
+@page("07_verdict")
+def stopped_early() -> dict[str, object]:
+    brief, _, right = early_stop()
+    return {f"conveys {brief} of the class, though it is then right on {right} of the test images alone": True}
+
+
+@page("05_similarity_rich_inculcation")
+def the_dial() -> dict[str, object]:
+    brief, long, _ = early_stop()
+    return {f"the large teacher conveys {brief} of it, after fifty {long}": True}
 
 
 @page("01_introduction")
