@@ -68,6 +68,15 @@ def test_badge_opens_this_notebook_in_colab(path: Path) -> None:
     assert "remove-cell" in badge[0]["metadata"].get("tags", []), "tag the badge's cell remove-cell"
 
 
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *sorted((ROOT / "book").glob("*.md"))], ids=lambda path: path.stem)
+def test_no_line_of_text_is_taken_for_a_comment(path: Path) -> None:
+    """In MyST a line that begins with a percent sign is one: it is left out of the page, without a warning."""
+    texts = [path.read_text()]
+    if path.suffix == ".ipynb":
+        texts = ["".join(cell["source"]) for cell in cells(path) if cell["cell_type"] == "markdown"]
+    assert not [line for text in texts for line in text.splitlines() if line.lstrip().startswith("%")]
+
+
 @each
 def test_page_starts_with_its_title(path: Path) -> None:
     shown = [cell for cell in cells(path) if "remove-cell" not in cell["metadata"].get("tags", [])]

@@ -722,10 +722,10 @@ def settings() -> dict[str, object]:
         f"4096 × 50 and 8192 × 40 convey {own['4096x50']:.0f} % each, beside {own['equal']:.0f} % of the same seed's 256 × 10": (
             f"{own['4096x50']:.0f}" == f"{own['8192x40']:.0f}"
         ),
-        "conveys {} % after 5 epochs and {} % after 2, in batches of 8192 {} % after 10 and {} % after 5".format(
+        "conveys {} % after 5 epochs and {} % after 2; in batches of 8192, {} % after 10 and {} % after 5".format(
             *shown("4096x5", "4096x2", "8192x10", "8192x5")
         ): True,
-        "a single epoch of 4096 is no better than two": lengths["missing"].idxmax() == "4096x2"
+        "A single epoch of 4096 is no better than two": lengths["missing"].idxmax() == "4096x2"
         and own["4096x1"] < own["4096x2"],
         "two thirds of what the small teacher conveys": near(best["missing"] / full.loc["equal", "small"], 2 / 3, 0.01),
         f"right on {100 * brief['teacher_accuracy'].min():.0f} to {100 * brief['teacher_accuracy'].max():.0f} % of the test "
