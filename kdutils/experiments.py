@@ -778,6 +778,7 @@ class Study:
                     well = diverged.args[1] - 1
                 own = [r for r in runs if r.key == key(protocol) and r.epochs <= well]
                 self._measure_teachers(own, afresh, hardware)
+                self._say_if_other(own)
 
     def _measure_teachers(self, runs: list[TeacherRun], afresh: set[str], hardware: str | torch.device) -> None:
         have = self._recorded()
@@ -786,19 +787,35 @@ class Study:
                 found = load_response(run.protocol, run.epochs)
                 self.measure_teacher(run, found, hardware)  # type: ignore[arg-type]  # trained by now
 
+    def _say_if_other(self, made: list[TeacherRun]) -> None:
+        """Say of which teachers just made the records hold another making, or may: their students learn from this one."""
+        table = records.load("response", self.results)
+        recorded = table.groupby(["run", "epochs"])["logits"].first()
+        for run in dict.fromkeys((r.dataset, r.teacher, r.training, r.seed, r.key, r.epochs) for r in made):
+            *name, k, epochs = run
+            found = load_response(next(r.protocol for r in made if r.key == k), epochs)
+            assert found is not None  # made just now
+            if recorded.get((k, epochs)) != records.checksum_of({"train": found.train}):
+                dataset, teacher, training, seed = name
+                tqdm.write(
+                    f"made again: the {dataset} {teacher} teacher ({training}, seed {seed}) was recorded before and is not in "
+                    "the cache; its response may differ from the recorded one, and new students learn from it",
+                    file=sys.stderr,
+                )
+
     def measure_teacher(self, run: TeacherRun, found: Response, hardware: str | torch.device) -> None:
         """Record one teacher's response: in "response", and in what else `tables_of` names."""
         identity, tables = {"profile": self.profile, **run.identity, "run": run.key}, self.tables_of(run)
         sets = load_splits(run.protocol)
         labels = {split: s.labels for split, s in sets.items()}
-        rows = []
+        rows, checksum = [], records.checksum_of({"train": found.train})
         for split, temperature in itertools.product(SPLITS, TEMPERATURES):
             logits, y = getattr(found, split), labels[split]
             if run.counterfeit:
                 seed = seed_for("counterfeit", run.seed)
                 logits = response.counterfeit(logits, y, run.counterfeit, temperature=temperature, seed=seed)
             row = {"split": split, "temperature": temperature, "epochs": run.epochs}
-            row |= {"batch_size": run.protocol.batch_size, **_shown(logits, y, temperature)}
+            row |= {"batch_size": run.protocol.batch_size, "logits": checksum, **_shown(logits, y, temperature)}
             rows.append(identity | row | response.response_variance(response.soft_labels(logits, temperature), y))
         if "soft_labels" in tables:
             self._record_examples(run, identity, found.test, sets["test"])
@@ -895,7 +912,7 @@ class Study:
         from kdutils import related
 
         rows: dict[str, list[dict]] = {}
-        made, failed = [], []
+        made, learned_from, failed = [], [], []
         for same, student in zip(runs, students, strict=True):
             member = same[0].protocol
             if isinstance(student, Diverged):
@@ -929,8 +946,9 @@ class Study:
                     ]
                     rows.setdefault("curves", []).extend(row | point for point in curve)
             made.append((member, member.epochs, float(student.seconds)))  # type: ignore[arg-type]  # stored by now
+            learned_from.append("" if student.taught_by is None else f"{int(student.taught_by):08x}")
         records.add_failures(failed, hardware, self.results)
-        records.add_runs(made, hardware, self.results)
+        records.add_runs(made, hardware, self.results, learned_from)
         for table in sorted(rows, key=STUDENT_TABLES.__contains__):  # what says "done" comes last
             records.add(table, rows[table], self.results)
 

@@ -86,6 +86,7 @@ class Student:
     loss: Tensor  # float32 (epochs,), mean training loss
     seconds: Tensor | None = None  # wall-clock time of its share of the fleet, once it is stored
     train: Tensor | None = None  # float32 (N, 10), logits on the transfer set, of students that teach others
+    taught_by: Tensor | None = None  # int64, CRC-32 of the logits that it learned from, before any counterfeit
 
 
 def transfer_indices(member: StudentProtocol, labels: Tensor, teacher: Tensor) -> Tensor:

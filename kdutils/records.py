@@ -75,7 +75,7 @@ VALUES = {
     "related": [*_LEARNT, "entropy"],
     "response": [
         *("batch_size", "epochs", "accuracy", "entropy", "confidence"),
-        *("row", "row_all", "row_normalised", "column", "column_all", "column_normalised"),
+        *("row", "row_all", "row_normalised", "column", "column_all", "column_normalised", "logits"),
     ],
     "history": ["epochs", "loss", "validation", "accuracy", "entropy", "confidence", "seconds"],
     "sweetspot": [
@@ -88,7 +88,9 @@ VALUES = {
     "projection": ["x", "y"],
     "tutorial": ["epochs", "accuracy"],
     "images": ["label", "channels", "height", "width", "pixels"],
-    "runs": ["epochs", "seconds", "device", "torch", "commit", "date", "command", "protocol"],
+    # `logits`: in "response" the checksum of a teacher's logits on the transfer set, of a student that of those it learned
+    # from. They differ where a teacher was made again between the two.
+    "runs": ["epochs", "seconds", "device", "torch", "commit", "date", "command", "protocol", "logits"],
     "failures": ["reason", "epoch", "step", "torch", "commit", "date", "command", "protocol"],
     # Of `tests/benchmarks`, where each is explained; what a row does not measure is empty.
     "benchmarks": [
@@ -96,6 +98,7 @@ VALUES = {
         *("operations", "rate", "share", "gib", "bar", "note", "torch", "commit", "date"),
     ],
 }
+TEXT = ("run", "pixels", "commit", "logits")  # columns whose values may look like numbers
 #: The longest tables, of which each data set has a file of its own.
 SPLIT = ("projection", "runs")
 #: What `make bench` is to reach, by kind of machine, data set and comparison: how many times faster, which share of the
@@ -150,7 +153,7 @@ def load(name: str, results: str | Path = "") -> pd.DataFrame:
     check_name("table of records", name, IDENTITY)
     tables = []
     for path in _files(name, results_folder(results)):
-        table, text = _parse(name, path, [CHECK], dtype={"run": str, "pixels": str, "commit": str})
+        table, text = _parse(name, path, [CHECK], dtype=dict.fromkeys(TEXT, str))
         for n, line in enumerate(text.splitlines()[1:], 2):
             what, _, check = line.rpartition(",")
             if check != _checksum(what):
@@ -307,15 +310,23 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 def add_runs(
-    made: Sequence[tuple["DataclassInstance", int, float]], device: torch.device | str, results: str | Path = ""
+    made: Sequence[tuple["DataclassInstance", int, float]],
+    device: torch.device | str,
+    results: str | Path = "",
+    logits: Sequence[str] = (),
 ) -> None:
     """Say in the table "runs" what made each run: its protocol, its epochs and the seconds that they took.
 
-    `device` is one of this machine, or the name of another machine's. What had failed and now did not is no failure any
+    `device` is one of this machine, or the name of another machine's; `logits` are checksums of those that students learned
+    from, in order. What had failed and now did not is no failure any
     more. It is forgotten first: a kill between the two then leaves a run to be done, which the cache has.
     """
     forget({key(protocol): epochs for protocol, epochs, _ in made}, results)
-    rows = [{**_made(p, device), "epochs": epochs, "seconds": round(seconds, 1)} for p, epochs, seconds in made]
+    from_logits = logits or [""] * len(made)
+    rows = [
+        {**_made(p, device), "epochs": epochs, "seconds": round(seconds, 1), "logits": of}
+        for (p, epochs, seconds), of in zip(made, from_logits, strict=True)
+    ]
     add("runs", rows, results)
 
 

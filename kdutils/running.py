@@ -167,10 +167,11 @@ def run_fleet(
     if todo:
         start = time.perf_counter()
         sets = load_splits(members[0])
-        logits = {}
+        logits, checksums = {}, {}
         for source in dict.fromkeys(m.source for m in todo):
             labels, changed = sets["train"].labels, source[2:]
             logits[source] = response_of(source[:2], teachers, "train", labels)
+            checksums[source] = int(records.checksum_of({"train": logits[source]}), 16)
             if changed:
                 kind, temperature = changed
                 seed = seed_for("counterfeit", todo[0].seed)
@@ -185,6 +186,7 @@ def run_fleet(
                 continue
             tensors = {"validation": student.validation.half(), "test": student.test.half()}
             tensors |= {"curve": student.curve, "loss": student.loss, "seconds": torch.tensor(seconds)}
+            tensors["taught_by"] = torch.tensor(checksums[member.source])
             if key(member) in teaching and student.train is not None:
                 tensors["train"] = student.train.half()
             if not all(bool(t.isfinite().all()) for t in tensors.values()):  # the last step was one too many
@@ -228,7 +230,7 @@ def load_student(member: StudentProtocol, train: bool = False) -> Student | None
     tensors = records.load_tensors(student_path(member))
     if tensors is None or (train and "train" not in tensors):
         return None
-    return Student(**{name: t.float() for name, t in tensors.items()})
+    return Student(**{name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
 
 
 def _distil_what_fits(members: list[StudentProtocol], *given: Any, **options: Any) -> list[Student | Diverged]:
