@@ -11,10 +11,12 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from kdutils import many, records, sweetspot
 from kdutils.claims import DATASETS
@@ -105,6 +107,7 @@ def search(options: argparse.Namespace) -> None:
             raise UserError(f"{name} {file}: no file can be written there")
     if options.record:
         records.check_writable(options.results)
+    records.check_cache()
     limits = (("--train-size", options.train_size, FULL_SIZE), ("--eval-size", options.eval_size, VALIDATION_SIZE))
     for name, size, full in limits:
         if size is not None:
@@ -161,8 +164,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; UserError goes through to the caller."""
     options = parser().parse_args(arguments)
     if options.command == "list":
+        width = _width(artefact.title for artefact in ARTEFACTS.values())
         for name, artefact in ARTEFACTS.items():
-            print(f"{name:8s} {artefact.title:55s} {', '.join(artefact.datasets)}")
+            print(f"{name:{_width(ARTEFACTS)}s}  {artefact.title:{width}s}  {', '.join(artefact.datasets)}")
         return
     if options.command == "sweetspot":
         search(options)
@@ -175,6 +179,8 @@ def main(arguments: list[str] | None = None) -> None:
         rest = (options.seeds, "never", options.device, options.results)
         print(status(Study(p, own(p), *rest) for p in profiles).to_string(index=False))
         return
+    if "all" in options.artefacts:
+        options.artefacts = ["all"]
     for name in options.artefacts if options.artefacts != ["all"] else ():
         check_name("table or figure", name, ARTEFACTS)
     with many.connect(options.dask) if options.dask else contextlib.nullcontext() as executor:
@@ -186,6 +192,10 @@ def run(options: argparse.Namespace, datasets: list[str], executor: Executor | N
     names = list(ARTEFACTS) if options.artefacts == ["all"] else options.artefacts
     compute = "always" if options.afresh else "missing"
     study = Study(options.profile, datasets, options.seeds, compute, options.device, options.results, executor=executor)
+    if not executor and resolve_device(options.device).type == "cuda":
+        # What is left to the CPU is many small operations. Where several such processes share a machine, as one a data set
+        # does, threads that outnumber its cores made measuring a teacher eighty times slower than training it.
+        torch.set_num_threads(1)
     plan = [(name, [d for d in study.datasets if d in ARTEFACTS[name].datasets]) for name in names]
     if options.artefacts != ["all"]:
         for name, wanted in plan:
@@ -216,6 +226,10 @@ def run(options: argparse.Namespace, datasets: list[str], executor: Executor | N
     if failed:
         where = records.results_folder(options.results) / "failures.csv"
         raise FloatingPointError(f"{failed} of {total} runs diverged or learn from one that did; why: {where}")
+
+
+def _width(texts: Iterable[str]) -> int:
+    return max(map(len, texts))
 
 
 def _is_writable(file: Path) -> bool:

@@ -166,9 +166,12 @@ def check_logits(name: str, logits: object, images: int, classes: int) -> None:
 
 def optimizer_of(model: nn.Module, optimizer: str | Optimizer, learning_rate: float) -> torch.optim.Optimizer:
     """An optimiser of a network's parameters: a named one at this rate, or the user's own, which has its own rate."""
-    return (
-        make_optimizer(model, optimizer, learning_rate) if isinstance(optimizer, str) else optimizer(model.parameters())
-    )
+    if isinstance(optimizer, str):
+        return make_optimizer(model, optimizer, learning_rate)
+    made = optimizer(model.parameters())
+    if not isinstance(made, torch.optim.Optimizer):
+        raise UserError(f"optimizer must return a torch.optim.Optimizer; it returned a {type(made).__name__}")
+    return made
 
 
 # -------------------------------------------------------------------- students

@@ -13,7 +13,6 @@ import itertools
 import math
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Executor
@@ -239,6 +238,8 @@ class Study:
         check_whole("seeds (0: the profile's own)", self.seeds, 0, 99)
         if self.results != "":
             check_folder("results", self.results)
+        if self.executor and not isinstance(self.executor, Executor):
+            raise UserError(f"executor must be a concurrent.futures.Executor, not a {type(self.executor).__name__}")
         # Of an executor's workers it is asked in `prepare`; None until then.
         self._device: Any = None if self.executor else resolve_device(self.device)
         self._hardware: Any = self._device
@@ -256,7 +257,7 @@ class Study:
         again = any(isinstance(value, cls) for value in namespace.values())  # after other cells have set names
         given: dict[str, Any] = {}
         for name, value in namespace.items():
-            plain = isinstance(value, str | int | float | list | dict | None)
+            plain = isinstance(value, str | int | float | list | tuple | dict | Path | None) or name in allowed
             if plain and not name.startswith("_") and name not in ("In", "Out") and not (again and name not in allowed):
                 given[check_name("parameter", name, allowed)] = value
         return cls(**{name: value for name, value in given.items() if name not in own})
@@ -670,15 +671,10 @@ class Study:
 
     def prepare(self) -> None:
         """Find out before long work whether data, cache and records are there to be read and written."""
+        records.check_writable(self.results)  # before data are downloaded
+        records.check_cache()
         for dataset in self.datasets:
             load_dataset(dataset, "test")
-        records.check_writable(self.results)
-        cache = records.cache_root()
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=cache).close()
-        except OSError as error:
-            raise UserError(f"{cache}: cannot write to the cache: {error.strerror}; set KDUTILS_CACHE") from None
         if self.executor and self._device is None:
             device, self._hardware = many.look(self.executor, str(self.device), self.datasets)
             self._device = torch.device(device)
@@ -1085,13 +1081,19 @@ def _seconds(runs: Runs, rate: dict[str, float]) -> float:
 
 
 def _rates(study: Study) -> dict[str, float]:
-    """Floating-point operations a second of teachers' and students' training on this hardware, as recorded so far."""
+    """Floating-point operations a second of the study's teachers and students on this hardware, as recorded last.
+
+    Of its data sets, if they have any here, else of all: a network's shape decides how much of a machine it uses.
+    """
     device = resolve_device(str(study.device))
     table = study.runs_made()
-    table = table[table["device"] == records.device_name(device)]
+    table = table[table["device"] == records.device_name(device)].sort_values("date", kind="stable")
+    of = table["protocol"].str.extract('"dataset":"([^"]+)"', expand=False)
+    table = table[of.isin(study.datasets)] if of.isin(study.datasets).any() else table
     rates = {}
     for kind in ("teacher", "student"):
-        recent = table[(table["kind"] == kind) & (table["seconds"] > 1)].tail(10)
+        # A student's seconds are its share of a fleet's, hence short; recorded to a tenth, they say little one by one.
+        recent = table[(table["kind"] == kind) & (table["seconds"] > 0)].tail(100)
         pairs = zip(recent["protocol"].map(parse), recent["epochs"], strict=True)
         done = sum(2 * multiply_adds(protocol, epochs) for protocol, epochs in pairs)
         parallel = cores() if kind == "student" and device.type == "cpu" else 1

@@ -31,7 +31,7 @@ from torch.nn.utils.rnn import pad_sequence
 from kdutils import compiled
 from kdutils.data import ImageSet
 from kdutils.errors import Diverged, UserError
-from kdutils.losses import losses_by_member
+from kdutils.losses import check_logits, losses_by_member
 from kdutils.models import (
     INPUT_SHAPES,
     NUM_CLASSES,
@@ -162,6 +162,7 @@ def distil_one(
     curve, means = [], []
     for epoch, batches in enumerate(epochs_of_batches(member, len(transfer)), 1):
         model.train()
+        torch.manual_seed(seed_for("dropout", member.seed, epoch))  # a student is a function of its protocol
         total, begun, count = torch.zeros((), device=device), torch.zeros((), device=device), 0
         for batch in batches:
             begun.add_(total.isfinite())  # counts up to the step after which the loss no longer is
@@ -260,8 +261,10 @@ def distil(
     if absent:
         raise UserError(f"no logits are given of teacher {absent[0]}")
     for source, logits in teachers.items():
-        if len(logits) != len(transfer):
-            raise UserError(f"teacher {source[0]} has {len(logits)} rows of logits for {len(transfer)} images")
+        check_logits(logits)
+        if tuple(logits.shape) != (len(transfer), NUM_CLASSES):
+            got = f"{tuple(logits.shape)} logits for {len(transfer)} images of {NUM_CLASSES} classes"
+            raise UserError(f"teacher {source[0]} has {got}")
     kind = back_end(first, device) if stacked is None else _Stacked if stacked else None
     if kind is None:
         rest = (validation, test, device, on_epoch, train)

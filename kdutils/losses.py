@@ -27,14 +27,14 @@ def label_smoothing_targets(labels: Tensor, num_classes: int, alpha: float) -> T
 
 def label_smoothing_loss(logits: Tensor, labels: Tensor, alpha: float) -> Tensor:
     """Eq. 3: H(q', p) = (1 - alpha)·H(q, p) + alpha·H(u, p), batch mean, of logits (N, C) and labels (N,)."""
-    _check_logits(logits)
+    check_logits(logits)
     _check_option("alpha", alpha, logits.shape[:-1])
     return _mean((1 - alpha) * _cross_entropies(logits, labels) - alpha * _log_softmax(logits).mean(-1))
 
 
 def label_smoothing_loss_kl(logits: Tensor, labels: Tensor, alpha: float) -> Tensor:
     """Eq. 2, which is Eq. 4 at T = 1 from a uniform teacher, and is Eq. 3 less the constant alpha·H(u) = alpha·ln C."""
-    _check_logits(logits)
+    check_logits(logits)
     return distillation_loss(logits, torch.zeros_like(logits), labels, temperature=1, alpha=alpha)
 
 
@@ -143,9 +143,18 @@ def residual_logits(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
     ----------
     teacher_logits, student_logits : Tensor (..., N, C)
         T and S.
+
+    Raises
+    ------
+    UserError
+        If they are not floating-point tensors of one shape.
     """
     for logits in (teacher_logits, student_logits):
-        _check_logits(logits)
+        check_logits(logits)
+    if teacher_logits.shape != student_logits.shape:
+        raise UserError(
+            f"T and S must have one shape; got {tuple(teacher_logits.shape)}, {tuple(student_logits.shape)}"
+        )
     return (_precise(teacher_logits) - _precise(student_logits)).detach()
 
 
@@ -196,7 +205,7 @@ def decoupled_losses(
     code lets the soft term grow over the first epochs; this one does not. Other parameters, shapes and errors as `distillation_losses`.
     """
     student, teacher = _check(student_logits, teacher_logits, temperature, alpha, scale_by_t2)
-    check_number("beta", beta, 0)
+    check_number("beta", beta, 0, ends="[)")
     check_whole("the number of classes, whose others are what NCKD compares,", student.shape[-1], 2)
     labels = _class_indices(labels, student.shape[:-1], student.shape[-1])
     halves, others = [], []
@@ -274,7 +283,7 @@ def losses_by_member(kinds: Sequence[str | None], device: torch.device) -> Calla
 def _check(student: Tensor, teacher: Tensor, *options: object) -> tuple[Tensor, Tensor]:
     """Both logits if they and the options (temperature, alpha, T²) fit; the teacher's get no gradient."""
     for logits in (student, teacher):
-        _check_logits(logits)
+        check_logits(logits)
     if teacher.shape[-2:] != student.shape[-2:] or not _fits(teacher.shape, student.shape):
         raise UserError(f"logits disagree in shape: student {tuple(student.shape)}, teacher {tuple(teacher.shape)}")
     for name, value in zip(("temperature", "alpha", "scale_by_t2"), options, strict=True):
@@ -317,7 +326,8 @@ def _fits(shape: torch.Size, target: torch.Size) -> bool:
     return len(shape) <= len(target) and all(n in (1, target[i - len(shape)]) for i, n in enumerate(shape))
 
 
-def _check_logits(logits: object) -> None:
+def check_logits(logits: object) -> None:
+    """Raise UserError unless these are a floating-point tensor (..., N, C)."""
     if not isinstance(logits, Tensor) or not logits.is_floating_point() or logits.ndim == 0 or logits.shape[-1] == 0:
         got = f"{logits.dtype} {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         raise UserError(f"logits must be a floating-point tensor (..., N, C); got {got}")
@@ -345,7 +355,8 @@ def _class_indices(labels: Tensor, shape: torch.Size | None, num_classes: int) -
         raise UserError(
             f"labels must be integers for examples {tuple(shape)}; got {labels.dtype} {tuple(labels.shape)}"
         )
+    labels = labels.long()  # of some unsigned types PyTorch finds no smallest
     readable = labels.device.type == "cpu" and not torch.compiler.is_compiling()  # elsewhere a look would wait
     if readable and ((labels < 0) | (labels >= num_classes)).any():
         raise UserError(f"labels must lie in 0..{num_classes - 1}; got {int(labels.min())}..{int(labels.max())}")
-    return labels.long().expand(shape)
+    return labels.expand(shape)

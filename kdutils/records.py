@@ -18,6 +18,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -215,6 +216,8 @@ def _checksum(line: str) -> str:
 def seal(results: str | Path = "") -> None:
     """Accept the tables of a folder as they are, edits by hand included: give every line its checksum anew."""
     folder = results_folder(results)
+    if not any(_files(name, folder) for name in IDENTITY):
+        raise UserError(f"{folder}: there are no records")
 
     def as_text(name: str) -> pd.DataFrame:  # an edit then changes its own line alone
         files = _files(name, folder)
@@ -402,6 +405,16 @@ def commit() -> str:
 def cache_root() -> Path:
     """Where weights and logits are kept: the environment variable KDUTILS_CACHE, else ~/.cache/kdutils."""
     return Path(os.environ.get("KDUTILS_CACHE") or "~/.cache/kdutils").expanduser()
+
+
+def check_cache() -> None:
+    """Raise the UserError that `save_tensors` would, before hours are spent on what it could not keep."""
+    cache = cache_root()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=cache).close()
+    except OSError as error:
+        raise UserError(f"{cache}: cannot write to the cache: {error.strerror}; set KDUTILS_CACHE") from None
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:

@@ -208,6 +208,8 @@ def best_bias(logits: Tensor, labels: Tensor, category: int) -> float:
     """
     logits = _as_float(logits, "logits")
     labels = _check_labels(labels, logits)
+    if logits.ndim != 2:
+        raise UserError(f"logits must be (N, C); got {tuple(logits.shape)}")
     check_whole("category", category, 0, logits.shape[1] - 1)
     if not labels.numel() or logits.shape[1] < 2 or not logits.isfinite().all():
         raise UserError(f"a bias needs examples, two classes and finite logits; got logits {tuple(logits.shape)}")
@@ -310,6 +312,7 @@ def _check_labels(labels: Tensor, soft: Tensor) -> Tensor:
     if labels.shape != soft.shape[:-1] or labels.is_floating_point() or labels.dtype == torch.bool:
         wanted = tuple(soft.shape[:-1])
         raise UserError(f"labels must be class indices of shape {wanted}; got {labels.dtype} {tuple(labels.shape)}")
+    labels = labels.long()  # of some unsigned types PyTorch finds no smallest
     if labels.numel() and not 0 <= labels.min() <= labels.max() < num_classes:
         raise UserError(f"labels must lie in 0..{num_classes - 1}; got {int(labels.min())}..{int(labels.max())}")
     return labels

@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -559,7 +559,10 @@ class _Search:
 
     def identity(self, batch_sizes: list[int], max_epochs: int) -> str:
         """What tells this search from others, as the name of a folder."""
-        said = [self.settings, batch_sizes, max_epochs, self.temperature, self.alpha, self.seed, self.budget]
+        settings, optimizer = asdict(self.settings), self.settings.optimizer
+        if not isinstance(optimizer, str):  # a function of the user's is known by what it makes
+            settings["optimizer"] = repr(optimizer_of(nn.Linear(1, 1), optimizer, 0.0))
+        said: list = [settings, batch_sizes, max_epochs, self.temperature, self.alpha, self.seed, self.budget]
         data = {"images": self.images, "labels": self.labels}
         tensors = {f"{part} {what}": t.cpu() for what, of in data.items() for part, t in of.items()}
         for factory in (self.make_teacher, self.make_student):

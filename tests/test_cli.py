@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from kdutils import data, records
 from kdutils.experiments import ARTEFACTS
@@ -49,6 +50,48 @@ def test_list_names_everything(bare, call):
     assert named.keys() == ARTEFACTS.keys() >= {"fig3", *(f"table{n}" for n in range(1, 8))}
     for name, artefact in ARTEFACTS.items():
         assert artefact.title in named[name] and all(d in named[name] for d in artefact.datasets)
+
+
+def test_list_has_columns(bare, call):
+    _, out, _ = call("list")
+    titles = {line.index(ARTEFACTS[line.split()[0]].title) for line in out.splitlines()}
+    datasets = {line.index("mnist") for line in out.splitlines() if line.split()[-4:-3] == ["mnist,"]}
+    assert len(titles) == len(datasets) == 1
+
+
+def test_all_is_all_whatever_stands_beside_it(smoke_study, call, monkeypatch):
+    named = []
+    monkeypatch.setattr("kdutils.experiments.Study.ensure", lambda self, group: named.append(group))
+    for method in ("missing", "runs", "failed"):
+        monkeypatch.setattr(f"kdutils.experiments.Study.{method}", lambda self, group: [])
+    for names in (["all"], ["table4", "all"]):
+        named.clear()
+        code, _, err = call("run", *names, "--profile", "smoke", "--results", smoke_study.results)
+        assert (code, err) == (0, "") and {"missing_class", "sweep", "related"} <= set(named)
+
+
+def test_a_gpu_leaves_the_cpu_one_thread(smoke_study, call, monkeypatch):
+    """Several processes on one machine would otherwise fight for its cores while they measure teachers."""
+    threads = []
+    monkeypatch.setattr("torch.set_num_threads", threads.append)
+    real, gpu = torch.device, torch.device("cuda")
+    for found, expected in ((real("cpu"), []), (gpu, [1])):
+        monkeypatch.setattr("kdutils.training.resolve_device", lambda name, found=found: found)
+        threads.clear()
+        code, _, err = call("run", "table1", "--profile", "smoke", "--results", smoke_study.results)
+        assert (code, err, threads) == (0, "", expected)
+
+
+def test_sealing_a_folder_without_records_is_a_mistake(bare, call):
+    code, _, err = call("seal", "--results", bare / "resluts")
+    assert code == 2 and err == f"error: {bare / 'resluts'}: there are no records\n"
+
+
+def test_a_search_without_a_cache_says_so_before_it_starts(bare, call, monkeypatch):
+    (bare / "file").touch()
+    monkeypatch.setenv("KDUTILS_CACHE", str(bare / "file" / "below"))
+    code, _, err = call("sweetspot", "--dataset", "mnist")
+    assert code == 2 and "cannot write to the cache" in err and err.count("\n") == 1
 
 
 def test_status_needs_no_data(bare, call):

@@ -32,7 +32,8 @@ def test_every_measurement_has_its_run(name: str) -> None:
     assert set(table["run"]) <= set(records.load("runs")["run"])
     if name == "variations":  # a student that lacks no class has none to be accurate on
         table = table[table["missing_class"].notna()]
-    assert not table.drop(columns="run").isna().any().any()
+    # Teachers recorded before their logits were named have no name for them.
+    assert not table.drop(columns=["run", *{"logits"} & set(table)]).isna().any().any()
     assert not table.duplicated(records.IDENTITY[name]).any()
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import ROOT, read, tiny_study
 
-from kdutils import records, running
+from kdutils import experiments, records, running
 from kdutils.errors import UserError
 from kdutils.experiments import ARTEFACTS, Study, status
 from kdutils.protocols import FULL_SIZE, PROFILES, key, sweep
@@ -275,6 +275,64 @@ def test_an_earlier_epoch_lost_from_the_cache_does_not_matter(tiny):
     shutil.rmtree(tiny)
     study.response()
     assert read(tiny, "response", "soft_labels") == before
+
+
+def test_records_name_the_logits_that_students_learned_from(tiny):
+    tiny_study(tiny).missing_class()
+    named = records.load("response", tiny).groupby("run")["logits"].agg(set)
+    runs = records.load("runs", tiny).set_index("run")["logits"]
+    for run in tiny_study(tiny).runs("missing_class"):
+        found = load_response(run.teacher.protocol, run.teacher.epochs)
+        expected = records.checksum_of({"train": found.train})
+        assert named[run.teacher.key] == {expected} and runs[key(run.protocol)] == expected
+    assert len(set().union(*named)) == 2 and runs[[*named.index]].isna().all()
+
+
+def test_a_teacher_made_again_otherwise_is_told(tiny, monkeypatch, capsys):
+    """Its recorded response stays; students to come learn from another one, which must not go unseen."""
+    tiny_study(tiny).response()
+    before = read(tiny, "response")
+    teachers = tiny_study(tiny).runs("teachers")
+    for run in teachers:
+        shutil.rmtree(snapshot_path(run.protocol, 1).parent)
+    tiny_study(tiny).ensure("missing_class")
+    assert "made again" not in capsys.readouterr().err, "the same making"
+    shutil.rmtree(tiny.parent / "cache")
+    path = tiny / "missing_class.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:1]))
+    real = running.train_teacher
+
+    def otherwise(protocol, *args, **options):
+        real(protocol, *args, **options)
+        for snapshot in snapshot_path(protocol, 1).parent.glob("epoch-*.safetensors"):
+            found = records.load_tensors(snapshot)
+            records.save_tensors(snapshot, found | {"train": found["train"] + 1})
+
+    monkeypatch.setattr(running, "train_teacher", otherwise)
+    tiny_study(tiny).ensure("missing_class")
+    said = [line for line in capsys.readouterr().err.splitlines() if "made again" in line]
+    assert len(said) == 2 and all("digits" in line and "seed 0" in line for line in said)
+    assert read(tiny, "response")["response"] == before["response"]
+    own = records.load("runs", tiny).query("kind == 'student'")["logits"]
+    assert not set(own) & set(records.load("response", tiny)["logits"])
+
+
+def test_an_executor_is_one():
+    with pytest.raises(UserError, match="executor must be a concurrent.futures.Executor, not a str"):
+        Study("smoke", ["digits"], executor="pool")
+
+
+def test_rates_are_those_of_the_data_sets_asked_for(tmp_path, monkeypatch):
+    """A second of a fleet on one data set says little of another."""
+    runs = {d: Study("paper", [d], 1, results=tmp_path).runs("missing_class")[0].protocol for d in ("mnist", "cifar10")}
+    cpu = records.device_name(torch.device("cpu"))
+    for dataset, seconds in (("mnist", 1.0), ("cifar10", 2.0)):
+        records.add_runs([(runs[dataset], runs[dataset].epochs, seconds)], cpu, tmp_path)
+    monkeypatch.setattr(experiments, "cores", lambda: 1)
+    for datasets, alone in ((["mnist"], "mnist"), (["cifar10"], "cifar10")):
+        rate = experiments._rates(Study("paper", datasets, 1, results=tmp_path, device="cpu"))["student"]
+        done = 2 * experiments.multiply_adds(runs[alone], runs[alone].epochs)
+        assert rate == pytest.approx(done / {"mnist": 1.0, "cifar10": 2.0}[alone])
 
 
 def test_always_runs_each_once(tiny, monkeypatch):

@@ -240,15 +240,18 @@ class Bench:
             sizes = (1, 2, 6) if self.quick else (1, 8, 30, 60, 120, 240) if self.cuda else (1, 2, 8, 30, 120)
             ways = {n: self.ours(dataset, n) for n in sizes}
             if self.cuda or self.quick:
-                steps = {n: self.steps(ways[n], 0.25 / n) for n in sizes}
+                steps = {n: self.steps(ways[n], 2.0 / n) for n in sizes}
             else:
                 steps = {n: 30 if n > 8 else 150 for n in sizes}
             found = by_turns([partial(ways[n], steps[n]) for n in sizes], self.repeats)
             alone = [self.epoch(dataset) * s for s in found[0]]
             for n, of in zip(sizes, found, strict=True):
-                values = ratios([self.epoch(dataset) * s for s in of], alone)
-                values |= self.reached(dataset, member, values["ours"])
-                self.add("growth", dataset, "student", n, member.batch_size, **values, note="theirs: a fleet of one")
+                with reporting(f"growth, {dataset}, {n} members"):
+                    values = ratios([self.epoch(dataset) * s for s in of], alone)
+                    values |= self.reached(dataset, member, values["ours"])
+                    self.add(
+                        "growth", dataset, "student", n, member.batch_size, **values, note="theirs: a fleet of one"
+                    )
 
     def memory(self) -> None:
         """Peak memory of a whole fleet of 120 on a CPU, all its processes together."""

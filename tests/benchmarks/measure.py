@@ -48,7 +48,7 @@ def step_seconds(run: Callable[[int], object], steps: int, device: torch.device)
 def enough_steps(run: Callable[[int], float], seconds: float, most: int) -> int:
     """How many steps fill `seconds`, of a `run(steps)` that returns seconds a step; it warms up on the way."""
     run(2)
-    return max(3, min(most, round(seconds / max(run(4), 1e-6))))
+    return max(3, min(most, round(seconds / max(run(12), 1e-6))))
 
 
 def by_turns(ways: Sequence[Callable[[], float]], repeats: int) -> list[list[float]]:
@@ -58,7 +58,15 @@ def by_turns(ways: Sequence[Callable[[], float]], repeats: int) -> list[list[flo
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
-    """How many times faster ours is: the median over turns, and the range; both ways' seconds as medians."""
+    """How many times faster ours is: the median over turns, and the range; both ways' seconds as medians.
+
+    Raises
+    ------
+    ValueError
+        If a way took no time, which tells that too few steps were measured beside what varies in setting them up.
+    """
+    if min(*ours, *theirs) <= 0:
+        raise ValueError("so few steps were measured that they took less than no time")
     each = [t / o for o, t in zip(ours, theirs, strict=True)]
     return {
         "ours": statistics.median(ours),
