@@ -1043,6 +1043,39 @@ def what_it_took(runs: pd.DataFrame) -> pd.DataFrame:
     return table.groupby(groups, sort=False, as_index=False).sum()
 
 
+def makings(runs: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """How many students learned from the making of their teacher that the records describe.
+
+    A teacher that is no longer in the cache is made again, and comes out otherwise on other hardware.
+
+    Parameters
+    ----------
+    runs, table : DataFrame
+        Records "runs" and "response".
+
+    Returns
+    -------
+    DataFrame
+        By data set the `students` of networks whose response is recorded: how many learned from the `recorded` logits, from
+        `other` ones, and from `unknown` ones, where either was recorded before logits were named.
+    """
+    named = table.drop_duplicates(["run", "epochs"]).set_index(["run", "epochs"])["logits"]
+    found: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+    for run in runs[runs["kind"] == "student"].itertuples():
+        member = parse(run.protocol)
+        own = (member.teacher, member.teacher_epoch)  # type: ignore[union-attr]  # a student's
+        if own in named.index:
+            known = pd.notna(run.logits) and pd.notna(named[own])
+            found[member.dataset][
+                "recorded" if known and run.logits == named[own] else "other" if known else "unknown"
+            ] += 1
+    rows = [{"dataset": d, "students": of.total(), **{c: of[c] for c in _MAKINGS}} for d, of in found.items()]
+    return pd.DataFrame(rows, columns=["dataset", "students", *_MAKINGS])
+
+
+_MAKINGS = ("recorded", "other", "unknown")
+
+
 def status(studies: Iterable[Study]) -> pd.DataFrame:
     """For each artefact, profile and data set: runs recorded, missing and failed, and the missing ones' minutes.
 

@@ -286,6 +286,8 @@ def test_records_name_the_logits_that_students_learned_from(tiny):
         expected = records.checksum_of({"train": found.train})
         assert named[run.teacher.key] == {expected} and runs[key(run.protocol)] == expected
     assert len(set().union(*named)) == 2 and runs[[*named.index]].isna().all()
+    (found,) = experiments.makings(*(records.load(name, tiny) for name in ("runs", "response"))).to_dict("records")
+    assert found["students"] == found["recorded"] == 40
 
 
 def test_a_teacher_made_again_otherwise_is_told(tiny, monkeypatch, capsys):
@@ -313,8 +315,13 @@ def test_a_teacher_made_again_otherwise_is_told(tiny, monkeypatch, capsys):
     said = [line for line in capsys.readouterr().err.splitlines() if "made again" in line]
     assert len(said) == 2 and all("digits" in line and "seed 0" in line for line in said)
     assert read(tiny, "response")["response"] == before["response"]
-    own = records.load("runs", tiny).query("kind == 'student'")["logits"]
-    assert not set(own) & set(records.load("response", tiny)["logits"])
+    tables = [records.load(name, tiny) for name in ("runs", "response")]
+    assert not set(tables[0].query("kind == 'student'")["logits"]) & set(tables[1]["logits"])
+    (found,) = experiments.makings(*tables).to_dict("records")
+    assert found == {"dataset": "digits", "students": 40, "recorded": 0, "other": 40, "unknown": 0}
+    tables[1].loc[tables[1]["teacher"] == "small", "logits"] = None  # as older records are
+    (found,) = experiments.makings(*tables).to_dict("records")
+    assert (found["other"], found["unknown"]) == (20, 20)
 
 
 def test_an_executor_is_one():
