@@ -225,14 +225,14 @@ def distil_students(
     alphas : sequence of E floats
         Weights of the soft term.
     looked_at : sequence of Tensor
-        Sets of images to classify at the end.
+        Sets of M images to look at in the end.
     stacked : bool, optional
         Whether weights are stacked and members trained at once, or one after another; by default as `is_stacked` says.
 
     Returns
     -------
-    predicted : list of Tensor (E, M), int64, on the CPU
-        A student's class for each image, for each of `looked_at`.
+    predicted : list of Tensor (E, M, C), float32, on the CPU
+        Each student's logits, for each of `looked_at`.
     losses : Tensor (E,)
         Mean training loss of the last epoch; not finite if a student diverged.
     """
@@ -258,7 +258,7 @@ def distil_students(
                 (each.sum() / len(batch)).backward()  # a sum over members: each member's gradient is then its own
                 update.step()
                 total, count = total + each.detach(), count + len(batch)
-        return [group.classify(x) for x in looked_at], (total / count).cpu()
+        return [group.logits(x) for x in looked_at], (total / count).cpu()
 
     waiting, found = [slice(0, members)] if stacked else [slice(n, n + 1) for n in range(members)], []
     while waiting:
@@ -286,8 +286,8 @@ class _One:
         self.model.train()
         return self.model(x)[None]
 
-    def classify(self, images: Tensor) -> Tensor:
-        return classifier_logits(self.model, images, images.device).argmax(1).cpu()[None]
+    def logits(self, images: Tensor) -> Tensor:
+        return classifier_logits(self.model, images, images.device).cpu()[None]
 
 
 class _Stack:
@@ -313,11 +313,11 @@ class _Stack:
         return self.forward(self.state, x)
 
     @torch.no_grad()
-    def classify(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor) -> Tensor:
         self.model.eval()
         few = max(1, 8_000 // len(self.parameters[0]))  # images at a time: activations are E times as many
-        chunks = [self.forward(self.state, to_float(chunk, images.device)).argmax(2) for chunk in images.split(few)]
-        return torch.cat(chunks, 1).cpu()
+        chunks = [self.forward(self.state, to_float(chunk, images.device)).float().cpu() for chunk in images.split(few)]
+        return torch.cat(chunks, 1)
 
 
 def is_stacked(make_student: Factory, images: Tensor, device: torch.device) -> bool:

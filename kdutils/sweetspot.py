@@ -700,7 +700,7 @@ class _Search:
                     seed=seed_for("student", self.seed, repeat),
                     looked_at=[self.images[name] for name in names],
                 )
-                made = dict(zip(names, predicted, strict=True)) | {"losses": losses}
+                made = {name: of.argmax(-1) for name, of in zip(names, predicted, strict=True)} | {"losses": losses}
                 made["seconds"] = torch.tensor(time.perf_counter() - start, dtype=torch.float64)
                 if path:
                     records.save_tensors(path, made)

@@ -324,6 +324,15 @@ def test_a_teacher_made_again_otherwise_is_told(tiny, monkeypatch, capsys):
     assert (found["other"], found["unknown"]) == (20, 20)
 
 
+def test_a_profile_of_ones_own_is_one_as_any_other(tiny, monkeypatch):
+    """As the README says: its records stand beside the others', under its name."""
+    monkeypatch.setitem(
+        PROFILES, "mine", dataclasses.replace(PROFILES["smoke"], name="mine", temperatures={"digits": (9.0,)})
+    )
+    found = Study("mine", ["digits"], compute="missing", device="cpu", results=tiny).missing_class()
+    assert len(found) == 20 and set(found["profile"]) == {"mine"} and set(found["temperature"]) == {9.0}
+
+
 def test_an_executor_is_one():
     with pytest.raises(UserError, match="executor must be a concurrent.futures.Executor, not a str"):
         Study("smoke", ["digits"], executor="pool")

@@ -306,11 +306,12 @@ def test_a_stack_trains_as_one_student_after_another(network) -> None:
     (stack, stack_losses), (loop, loop_losses) = (
         distil_students(network, **lessons(), stacked=stacked) for stacked in (True, False)
     )
-    assert [tuple(of.shape) for of in stack] == [(4, 300), (4, 240)]
+    assert [tuple(of.shape) for of in stack] == [(4, 300, CLASSES), (4, 240, CLASSES)]
     torch.testing.assert_close(stack_losses, loop_losses, rtol=1e-4, atol=1e-5)
     assert len({round(float(x), 4) for x in loop_losses}) == 4, "members differ"
     for a, b in zip(stack, loop, strict=True):
-        assert (a == b).float().mean() > 0.995
+        assert (a.argmax(-1) == b.argmax(-1)).float().mean() > 0.995
+        torch.testing.assert_close(a, b, rtol=0.01, atol=0.01)
 
 
 @pytest.mark.parametrize("stacked", [True, False])
@@ -321,7 +322,7 @@ def test_a_student_is_what_it_is_without_the_others(stacked: bool) -> None:
         Normed, **given | {"logits": given["logits"][2:3], "alphas": given["alphas"][2:3]}, stacked=stacked
     )
     torch.testing.assert_close(loss[0], losses[2], rtol=1e-4, atol=1e-5)
-    assert (alone[0][0] == everyone[0][2]).float().mean() > 0.99
+    assert (alone[0][0].argmax(-1) == everyone[0][2].argmax(-1)).float().mean() > 0.99
 
 
 @pytest.mark.parametrize("factor", [1, 9])
@@ -344,7 +345,7 @@ def test_a_student_learns_by_the_obvious_loop(factor: int) -> None:
             losses.append((loss.item(), len(batch)))
     predicted, found = distil_students(linear, **given, scale_by_t2=factor == 9, stacked=True)
     assert float(found[0]) == pytest.approx(sum(x * n for x, n in losses) / 240, rel=1e-4)
-    assert (predicted[0][0] == model(given["looked_at"][0]).argmax(1)).float().mean() > 0.995
+    torch.testing.assert_close(predicted[0][0], model(given["looked_at"][0]), rtol=0.01, atol=0.01)
 
 
 class Branching(nn.Module):
@@ -395,7 +396,7 @@ def test_memory_that_does_not_suffice_halves_the_stack(monkeypatch) -> None:
     monkeypatch.setattr(custom, "_Stack", Small)
     parts, same = distil_students(linear, **lessons(), stacked=True)
     torch.testing.assert_close(same, losses, rtol=1e-4, atol=1e-5)
-    assert (whole[0] == parts[0]).float().mean() > 0.995
+    torch.testing.assert_close(whole[0], parts[0], rtol=0.01, atol=0.01)
 
 
 def test_one_example_left_over_is_left_out() -> None:
