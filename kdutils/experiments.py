@@ -332,7 +332,7 @@ class Study:
             lacking = ~pairs(other).isin(pairs(own))
             other = other[lacking | (other["training"] == "equal")] if lacking.any() else other.iloc[:0]
             own = pd.concat([own, other], ignore_index=True)
-        return beside_equal(own, *topics) if topics else own
+        return self._by_dataset(beside_equal(own, *topics)) if topics else own
 
     def spectrum(self) -> pd.DataFrame:
         """Figure 2: accuracy on the missing class at T = 9 from teachers of growing capacity and label smoothing."""

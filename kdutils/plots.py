@@ -25,8 +25,8 @@ from matplotlib.ticker import NullFormatter
 
 from kdutils.experiments import EXAMPLE_CLASS
 from kdutils.losses import label_smoothing_targets
-from kdutils.protocols import ALPHA_LS, TEACHERS
-from kdutils.records import BARS
+from kdutils.protocols import ALPHA_LS, PROFILES, TABLE_TEMPERATURE, TEACHERS, trainings
+from kdutils.records import BARS, with_cells
 from kdutils.related import WITHOUT_TEMPERATURE
 
 COLOURS = {"small": "#0072B2", "large": "#D55E00"}
@@ -939,6 +939,51 @@ def ladder(table: pd.DataFrame, dataset: str) -> Figure:
         first.set_ylabel("accuracy on the missing class [%]")
     grid[1, 1].set_axis_off()
     grid[1, 1].legend(*axes[0].get_legend_handles_labels(), title="teacher's family, dense head", loc="center")
+    return figure
+
+
+def training_lengths(table: pd.DataFrame, datasets: list[str]) -> Figure:
+    """What the large teacher's students learn of a class they never saw, against its entropy at T = 9, as it is trained longer.
+
+    Of `table`, `Study.variations`, the lengths of training at the usual rate are drawn, of one profile a data set: a line for
+    each batch size, each mark with its number of epochs, and the small teacher beside them.
+    """
+    topics = ("as in Tables 4-6", "length", "retraining")
+    rows = with_cells(table[(table["temperature"] == TABLE_TEMPERATURE) & table["topic"].isin(topics)])
+    best = rows.groupby("dataset")["profile"].transform("max")  # "paper", if it has any
+    rows = rows[rows["profile"] == best]
+    usual = [
+        trainings(PROFILES[profile], dataset)["equal"]["large"]
+        for profile, dataset in zip(rows["profile"], rows["dataset"], strict=True)
+    ]
+    epochs = rows["training"].str.extract(r"^(\d+) epochs$", expand=False)
+    epochs = epochs.mask(rows["training"] == "equal", [str(how.epochs) for how in usual])
+    rows = rows.assign(
+        epoch=rows["epoch"].fillna(epochs.astype(float).astype("Int64")),
+        batch=rows["batch"].fillna(pd.Series([how.batch_size for how in usual], rows.index, dtype="Int64")),
+    )
+    rows = rows[(rows["teacher"] == "large") & rows["epoch"].notna() | (rows["training"] == "equal")]
+    figure, panels = _panels(rows, datasets, "students' accuracy on\na class never seen [%]", sharey=True)
+    colours = itertools.cycle((COLOURS["large"], *RETRAINED))
+    places = itertools.cycle(((4, -9), (-4, 6), (6, -3)))  # of the numbers, so that those of two lines seldom meet
+    style = {size: (next(colours), next(places)) for size in sorted(rows["batch"].unique())}
+    for axis, of in panels:
+        for teacher, each in of.groupby("teacher"):
+            for size, line in each.sort_values("epoch").groupby("batch"):
+                colour, offset = (COLOURS["small"], (4, 3)) if teacher == "small" else style[size]
+                label = "small teacher" if teacher == "small" else f"large, batches of {size}"
+                axis.plot(line["entropy"], 100 * line["missing"], "-o", color=colour, markersize=5, label=label)
+                for point in line.itertuples():
+                    where = (point.entropy, 100 * point.missing)
+                    axis.annotate(
+                        f"{point.epoch}", where, offset, textcoords="offset points", fontsize="x-small", color=colour
+                    )
+        axis.set(xlabel="mean entropy at T = 9 [nats]", title=_title(of), ylim=(-4, 108))
+    if panels:
+        marks = {
+            label: mark for axis, _ in panels for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(marks.values(), marks.keys(), loc="outside lower center", ncols=2, fontsize="small")
     return figure
 
 

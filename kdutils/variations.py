@@ -250,7 +250,8 @@ def beside_equal(found: pd.DataFrame, *topics: str) -> pd.DataFrame:
     """The rows of `summarise` on these topics, after the "equal" ones of the data sets and profiles they come from."""
     of = found[found["topic"].isin(topics)]
     equal = found[found["training"] == "equal"].merge(of[["profile", "dataset", "temperature"]].drop_duplicates())
-    return pd.concat([equal, of], ignore_index=True).sort_values(
+    found = pd.concat([equal, of], ignore_index=True)
+    return found.sort_values(
         ["dataset", "profile", "order"], ascending=[True, False, True], kind="stable", ignore_index=True
     )
 
