@@ -787,15 +787,13 @@ class Study:
         """Say of which teachers just made the records hold another making, or may: their students learn from this one."""
         table = records.load("response", self.results)
         recorded = table.groupby(["run", "epochs"])["logits"].first()
-        for run in dict.fromkeys((r.dataset, r.teacher, r.training, r.seed, r.key, r.epochs) for r in made):
-            *name, k, epochs = run
-            found = load_response(next(r.protocol for r in made if r.key == k), epochs)
-            assert found is not None  # made just now
-            if recorded.get((k, epochs)) != records.checksum_of({"train": found.train}):
-                dataset, teacher, training, seed = name
+        for which, run in {(run.key, run.epochs): run for run in made}.items():
+            found = load_response(run.protocol, run.epochs)
+            if found and recorded.get(which) != records.checksum_of({"train": found.train}):
+                name = f"{run.dataset} {run.teacher} teacher ({run.training}, seed {run.seed})"
                 tqdm.write(
-                    f"made again: the {dataset} {teacher} teacher ({training}, seed {seed}) was recorded before and is not in "
-                    "the cache; its response may differ from the recorded one, and new students learn from it",
+                    f"made again: the {name} was recorded before and is not in the cache; its response may differ from the "
+                    "recorded one, and new students learn from it",
                     file=sys.stderr,
                 )
 
@@ -1043,6 +1041,9 @@ def what_it_took(runs: pd.DataFrame) -> pd.DataFrame:
     return table.groupby(groups, sort=False, as_index=False).sum()
 
 
+_MAKINGS = ("recorded", "other", "unknown")
+
+
 def makings(runs: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """How many students learned from the making of their teacher that the records describe.
 
@@ -1066,14 +1067,10 @@ def makings(runs: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
         own = (member.teacher, member.teacher_epoch)  # type: ignore[union-attr]  # a student's
         if own in named.index:
             known = pd.notna(run.logits) and pd.notna(named[own])
-            found[member.dataset][
-                "recorded" if known and run.logits == named[own] else "other" if known else "unknown"
-            ] += 1
+            making = "unknown" if not known else "recorded" if run.logits == named[own] else "other"
+            found[member.dataset][making] += 1
     rows = [{"dataset": d, "students": of.total(), **{c: of[c] for c in _MAKINGS}} for d, of in found.items()]
     return pd.DataFrame(rows, columns=["dataset", "students", *_MAKINGS])
-
-
-_MAKINGS = ("recorded", "other", "unknown")
 
 
 def status(studies: Iterable[Study]) -> pd.DataFrame:

@@ -321,14 +321,13 @@ def add_runs(
     """Say in the table "runs" what made each run: its protocol, its epochs and the seconds that they took.
 
     `device` is one of this machine, or the name of another machine's; `logits` are checksums of those that students learned
-    from, in order. What had failed and now did not is no failure any
-    more. It is forgotten first: a kill between the two then leaves a run to be done, which the cache has.
+    from, in order. What had failed and now did not is no failure any more. It is forgotten first: a kill between the two
+    then leaves a run to be done, which the cache has.
     """
     forget({key(protocol): epochs for protocol, epochs, _ in made}, results)
-    from_logits = logits or [""] * len(made)
     rows = [
-        {**_made(p, device), "epochs": epochs, "seconds": round(seconds, 1), "logits": of}
-        for (p, epochs, seconds), of in zip(made, from_logits, strict=True)
+        {**_made(protocol, device), "epochs": epochs, "seconds": round(seconds, 1), "logits": of}
+        for (protocol, epochs, seconds), of in zip(made, logits or [""] * len(made), strict=True)
     ]
     add("runs", rows, results)
 

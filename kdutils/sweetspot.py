@@ -559,15 +559,16 @@ class _Search:
 
     def identity(self, batch_sizes: list[int], max_epochs: int) -> str:
         """What tells this search from others, as the name of a folder."""
-        settings, optimizer = asdict(self.settings), self.settings.optimizer
-        if not isinstance(optimizer, str):  # a function of the user's is known by what it makes
-            settings["optimizer"] = repr(optimizer_of(nn.Linear(1, 1), optimizer, 0.0))
+        own = None if isinstance(self.settings.optimizer, str) else self.settings.optimizer
+        settings = asdict(self.settings) | ({"optimizer": ""} if own else {})
         said: list = [settings, batch_sizes, max_epochs, self.temperature, self.alpha, self.seed, self.budget]
         data = {"images": self.images, "labels": self.labels}
         tensors = {f"{part} {what}": t.cpu() for what, of in data.items() for part, t in of.items()}
         for factory in (self.make_teacher, self.make_student):
             model = build(factory, seed_for("teacher", self.seed), torch.device("cpu"))
             said.append(model)
+            if own:  # a function of the user's is known by what it makes, not by where it lies in memory
+                said.append(optimizer_of(model, own, 0.0))
             tensors |= {f"{len(said)} {name}": t for name, t in model.state_dict().items()}
         return hashlib.sha256(f"{said} {records.checksum_of(tensors)}".encode()).hexdigest()[:16]
 

@@ -741,6 +741,18 @@ def test_an_optimiser_of_ones_own(monkeypatch) -> None:
     pd.testing.assert_frame_equal(*tables, rtol=0.02)
 
 
+def test_a_checkpoint_knows_an_optimiser_of_ones_own_by_its_settings(tmp_path) -> None:
+    asked = ASKED | {"batch_sizes": [48], "max_epochs": 1}
+    for rate, folders in ((0.01, 1), (0.01, 1), (0.02, 2)):
+        own = lambda parameters, rate=rate: torch.optim.SGD(parameters, lr=rate)
+        settings = Settings(**vars(FAST) | {"repeats": 1, "optimizer": own})
+        search(linear, linear, PARTS, **asked, settings=settings, checkpoint=tmp_path)
+        assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == folders
+    wrong = Settings(**vars(FAST) | {"optimizer": lambda parameters: None})
+    with pytest.raises(UserError, match=r"optimizer must return a torch\.optim\.Optimizer; it returned a NoneType"):
+        search(linear, linear, PARTS, **asked, settings=wrong)
+
+
 # What it draws
 
 
