@@ -155,12 +155,21 @@ def test_a_device_may_be_named():
 
 @pytest.mark.parametrize("split", range(3))
 @pytest.mark.parametrize("stacked", [None, False])
-def test_images_of_another_size_are_refused_before_any_is_read(split, stacked):
-    transfer, logits, *others = material("mnist", 60)
+def test_images_of_another_size_are_refused_before_any_is_read(split, stacked, real_data):
+    transfer, logits, *others = material("mnist", 60, real_data)
     sets = [transfer, *others]
     sets[split] = dataclasses.replace(sets[split], images=sets[split].images[..., :12, :12])
     with pytest.raises(UserError, match=r"mnist's students take images \(1, 28, 28\); got \(1, 12, 12\)"):
         distil(members("mnist", epochs=1)[:1], sets[0], logits, *sets[1:], CPU, stacked=stacked)
+
+
+def test_a_student_with_dropout_is_a_function_of_its_protocol():
+    (found, again), masks = ([], []), []
+    for into, global_seed in ((found, 1), (again, 2)):
+        torch.manual_seed(global_seed)
+        into += distil([student(role="teacher-large", epochs=1, train_size=80)], *material("digits", 80), "cpu")
+        masks.append(torch.rand(1))
+    assert torch.equal(found[0].test, again[0].test) and torch.equal(masks[0], masks[1])
 
 
 @pytest.mark.parametrize("variant", ["batchnorm", "dense"])
@@ -487,8 +496,12 @@ def test_logits_that_are_absent_or_misshapen_are_refused(stacked):
     transfer, logits, *others = material("digits", 100)
     with pytest.raises(UserError, match="no logits are given of teacher c"):
         distil([student(teacher="c")], transfer, logits, *others, CPU, stacked=stacked)
-    with pytest.raises(UserError, match="teacher a has 99 rows of logits for 100 images"):
+    with pytest.raises(UserError, match=r"teacher a has \(99, 10\) logits for 100 images of 10 classes"):
         distil([student()], transfer, {("a", 1): logits["a", 1][:99]}, *others, CPU, stacked=stacked)
+    with pytest.raises(UserError, match=r"teacher a has \(100, 9\) logits for 100 images of 10 classes"):
+        distil([student()], transfer, {("a", 1): logits["a", 1][:, :9]}, *others, CPU, stacked=stacked)
+    with pytest.raises(UserError, match="logits must be a floating-point tensor .*; got a ndarray"):
+        distil([student()], transfer, {("a", 1): logits["a", 1].numpy()}, *others, CPU, stacked=stacked)
     with pytest.raises(UserError, match="unknown optimizer 'sdg'"):
         distil([student(optimizer="sdg")], transfer, logits, *others, CPU, stacked=stacked)
 
