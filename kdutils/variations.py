@@ -13,6 +13,7 @@ from torch import nn
 
 from kdutils.models import count_parameters, create_model
 from kdutils.protocols import PROFILES, ROLES, TABLE_TEMPERATURE, TEACHERS, Training, trainings
+from kdutils.records import of_shared_seeds
 from kdutils.response import COUNTERFEITS
 
 
@@ -236,11 +237,18 @@ def over_hard_labels(students: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_same_seeds(students: pd.DataFrame, *topics: str) -> pd.DataFrame:
-    """Of records "variations" those on these topics, and the "equal" ones of the same profile, data set and seed."""
+    """Of records "variations" those on these topics, and the "equal" ones of the same profile, data set and seed.
+
+    Counterfeits, which are controls of each other, are of the seeds that all of them have.
+    """
     topic = {d: {name: v.topic for name, v in _known(d).items()} for d in students["dataset"].unique()}
     about = [topic[d].get(name) for d, name in zip(students["dataset"], students["training"], strict=True)]
     # Students that lack no class may have more seeds than the others.
-    found = students[pd.Series(about, index=students.index).isin(topics) & students["missing_class"].notna()]
+    about = pd.Series(about, index=students.index)[students["missing_class"].notna()]
+    found = students.loc[about.index[about.isin(topics)]]
+    controls = found[about[found.index] == "counterfeit"]
+    shared = [of_shared_seeds(rows) for _, rows in controls.groupby("profile")]
+    found = pd.concat([found.drop(controls.index), *shared]).sort_index()
     keys = ["profile", "dataset", "seed"]
     equal = students[students["training"] == "equal"].merge(found[keys].drop_duplicates())
     return pd.concat([equal, found], ignore_index=True)

@@ -335,6 +335,9 @@ def test_a_variation_is_set_beside_the_same_seeds():
     names = lambda *topics: [*of_same_seeds(students, *topics)[["training", "seed"]].itertuples(index=False, name=None)]
     assert names("network") == [("equal", 0), ("no-dense", 0)]
     assert names("counterfeit") == [("equal", 0), ("equal", 1), ("even", 0), ("even", 1)]
+    more = pd.concat([students, students.iloc[[0]].assign(training="permuted", seed=0)], ignore_index=True)
+    found = of_same_seeds(more, "counterfeit")[["training", "seed"]]
+    assert {*found.itertuples(index=False, name=None)} == {("equal", 0), ("even", 0), ("permuted", 0)}, "as all have"
     assert names("loss") == []
     cpu = students.assign(profile="cpu").iloc[:3]
     assert set(of_same_seeds(pd.concat([students, cpu]), "network")["profile"]) == {"paper"}
