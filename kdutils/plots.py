@@ -21,7 +21,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from kdutils.experiments import EXAMPLE_CLASS
 from kdutils.losses import label_smoothing_targets
@@ -976,7 +976,7 @@ def training_lengths(table: pd.DataFrame, datasets: list[str]) -> Figure:
                 for point in line.itertuples():
                     where = (point.entropy, 100 * point.missing)
                     axis.annotate(
-                        f"{point.epoch}", where, offset, textcoords="offset points", fontsize="x-small", color=colour
+                        f"{point.epoch}", where, offset, textcoords="offset points", fontsize="small", color=colour
                     )
         axis.set(xlabel="mean entropy at T = 9 [nats]", title=_title(of), ylim=(-4, 108))
     if panels:
@@ -1188,10 +1188,11 @@ def growth(rows: pd.DataFrame) -> Figure:
         of = of.sort_values("members")
         axis.plot(of["members"], of["ours"], "-o", markersize=5, label=f"{TITLES[dataset]}, {machine}")
     axis.set(xscale="log", yscale="log", xlabel="members of the fleet", ylabel="seconds a student's epoch")
+    axis.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     for scale in (axis.xaxis, axis.yaxis):
         scale.set_major_formatter("{x:g}")
         scale.set_minor_formatter("{x:g}" if scale is axis.yaxis else NullFormatter())
-    axis.legend(fontsize="x-small")
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     return figure
 
 
