@@ -15,6 +15,13 @@ from tests.benchmarks.compare import verdict
 CPU = torch.device("cpu")
 
 
+def test_a_way_that_took_no_time_was_not_measured():
+    """Set-up is taken off, and varies: with few steps what is left may be less than nothing."""
+    for ours, theirs in (([1.0, -0.1], [1.0, 1.0]), ([1.0, 1.0], [0.0, 1.0])):
+        with pytest.raises(ValueError, match="so few steps"):
+            measure.ratios(ours, theirs)
+
+
 def test_ratios_are_of_the_same_turn():
     found = measure.ratios([1.0, 2.0, 4.0], [3.0, 10.0, 8.0])
     assert found["ratio"] == 3.0 and (found["ratio_low"], found["ratio_high"]) == (2.0, 5.0)

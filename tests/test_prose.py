@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from kdutils import claims, guides, plots, published, records
+from kdutils import claims, guides, plots, protocols, published, records
 from kdutils.claims import LARGE, SMALL
 from kdutils.experiments import Study
 from kdutils.protocols import PROFILES
@@ -122,7 +122,9 @@ def variance_in_response() -> dict[str, object]:
         "varies less by two of the six definitions and more by three": (
             sum(i.high < 0 for i in fashion) == 2 and sum(i.low > 0 for i in fashion) == 3
         ),
-        "varies more by every one, on test images": (cifar10.loc["test"] > 0).all(),
+        "varies more by every one, on test images, beyond the noise": all(
+            claims.interval(logs.loc[("cifar10", "test"), v]).low > 0 for v in claims.VARIANCES
+        ),
         "on the transfer set, which it has all but memorised, by four of six": (cifar10.loc["train"] > 0).sum() == 4,
         "among similarity labels the large teacher varies less by every definition": (
             logs.loc[("mnist", "test"), similarity] < 0
@@ -402,7 +404,9 @@ def retrained() -> dict[str, object]:
         "dataset == 'mnist' and split == 'test' and temperature == 9"
     )
     left = swept.groupby(["batch", "epoch"])["entropy"].mean()
-    scatter = STUDY.scatter("retrained").query("dataset == 'mnist' and split == 'test' and seed == 0")
+    scatter = STUDY.scatter("retrained").query("dataset == 'mnist' and split == 'test' and teacher == 'large'")
+    every = scatter.pivot_table(index="seed", columns="training", values="ratio_all_triples")
+    scatter = scatter[scatter["seed"] == 0]
     scatter = scatter.set_index("training").query("teacher == 'large'")["ratio_all_triples"]
     return {
         "over selections and numbers the ratio's geometric mean is {:.1f} after 4096 × 50 and {:.1f} after 8192 × 40, and "
@@ -419,6 +423,9 @@ def retrained() -> dict[str, object]:
             left[256, 20] - 0.1 <= left[batch, 50] <= left[256, 10] + 0.1 for batch in (4096, 8192)
         ),
         "leave far less than two epochs at 256": left[8192, 50] < left[256, 2] - 0.3,
+        "tighter, by about as much as three seeds of Figure 5's teacher differ among each other (on every seed that there is)": (
+            every[["4096x50", "8192x40"]].max(axis=1).lt(every["equal"]).all()
+        ),
         "256 × 50 has the least entropy of the four and, on test images, the loosest clusters": (
             scatter.idxmax() == "256x50"
             and left[256, 50] == min(left[256, 10], left[256, 50], left[4096, 50], left[8192, 40])
@@ -695,7 +702,10 @@ def settings() -> dict[str, object]:
     best, brief = lengths.loc["4096x2"], lengths[lengths["missing"] > 0.6]
     as_right = lengths.loc[["1 epochs", "4096x5", "8192x10"]]
     own = 100 * varied("retraining").loc["paper", "mnist"]["missing"].xs("large", level="teacher")
-    at_full = varied().loc["paper", "mnist"].query("teacher == 'large'").droplevel("teacher")
+    by_seed = records.load("response").query(
+        "profile == 'paper' and dataset == 'mnist' and teacher == 'large' and split == 'test' and temperature == 9"
+    )
+    by_seed = by_seed.pivot_table(index="seed", columns="training", values="entropy")
     moved = varied().loc["cpu", "mnist"]["missing_biased"].unstack("teacher")
     family = reduced.loc["student of the large one's family"]
     trained = varied().loc["cpu", "mnist"].query("teacher == 'large'").droplevel("teacher")
@@ -730,7 +740,7 @@ def settings() -> dict[str, object]:
         ),
         "and have less entropy than that on every seed, not more": (
             trained.loc[["4096x50", "8192x40", "4096x50, rate x4"], "entropy"].max() < trained.loc["equal", "entropy"]
-            and at_full.loc[["4096x50", "8192x40"], "entropy"].max() < at_full.loc["equal", "entropy"]
+            and by_seed[["4096x50", "8192x40"]].max(axis=1).lt(by_seed["equal"]).all()
         ),
         "names about three quarters of the class from either teacher, and half of it if it was told nothing of it": (
             (moved.loc["student of the large one's family"] - 0.76).abs().max() < 0.02
@@ -797,6 +807,7 @@ def in_short() -> dict[str, object]:
     retrained = varied("retraining").loc["paper", "mnist"]
     missing, right = (100 * retrained[of].xs("large", level="teacher") for of in ("missing", "teacher_accuracy"))
     small_one = 100 * retrained.loc[SMALL, "missing"]
+    clothes = 100 * varied("retraining").loc["paper", "fashion_mnist"]["missing"].xs("large", level="teacher")
     gain = STUDY.verdicts().query("claim == 'retrained-baseline'").set_index("dataset")["estimate"]
     return {
         f"students of MNIST's large teacher name {told['mnist']} % of the class, and {nothing['mnist']} % if they were told "
@@ -806,8 +817,11 @@ def in_short() -> dict[str, object]:
         f"({missing['4096x50']:.0f} % beside {missing['equal']:.0f} %) and saves no examples up to 100 a class; single-layer "
         f"students learn {gain['mnist']:.1f} points more from it (Fashion-MNIST −{-gain['fashion_mnist']:.1f}, CIFAR-10 "
         f"{gain['cifar10']:+.1f}, indicative)": True,
-        f"{missing['4096x2']:.0f} % after 4096 × 2, two thirds of what the small teacher conveys, from a teacher that is right "
-        f"on {right['4096x2']:.0f} % of the test images": near(missing["4096x2"] / small_one, 2 / 3, 0.03),
+        f"(Fashion-MNIST, one seed: {clothes['4096x5']:.0f} % after 4096 × 5, {clothes['equal']:.0f} % after 256 × 10)": (
+            clothes.idxmax() == "4096x5"
+        ),
+        f"{missing['4096x2']:.0f} % after 4096 × 2, nearly two thirds of what the small teacher conveys, from a teacher that is right "
+        f"on {right['4096x2']:.0f} % of the test images": 0.63 < missing["4096x2"] / small_one < 2 / 3,
         f"or neither has, {remains[0]:.0f} to {remains[1]:.0f} of the {remains[2]:.0f} points between them": True,
     }
 
@@ -822,10 +836,21 @@ def early_stop() -> tuple[str, str, str]:
 @page("book/index.md")
 def sweet_spot_of_the_index() -> dict[str, object]:
     brief, long, right = early_stop()
+    clothes = 100 * varied("retraining").loc["paper", "fashion_mnist"]["missing"].xs("large", level="teacher")
+    cost = over_hard_labels(records.load("variations")).query(
+        "dataset == 'mnist' and profile == 'paper' and teacher == 'large'"
+    )
+    cost = cost.groupby("training")["gain"].mean()
     cifar10 = Study("cpu", ["cifar10"]).response().query("split == 'test' and temperature == 9 and training == 'equal'")
     cifar10 = (100 * cifar10.groupby("teacher")["accuracy"].mean()).map("{:.0f} %".format)
     return {
-        f"conveys {brief}, two thirds of what the small one conveys; after fifty, {long}. It is then right on {right}": True,
+        f"Fashion-MNIST's (one seed) conveys most after five, {clothes.max():.0f} %, and less both before and after": (
+            clothes.idxmax() == "4096x5"
+        ),
+        "for students that see every class it is a worse teacher than those trained longer": (
+            cost["4096x2"] < cost[["4096x5", "4096x10", "4096x20", "4096x50"]].min()
+        ),
+        f"conveys {brief}, nearly two thirds of what the small one conveys; after fifty, {long}. It is then right on {right}": True,
         f"hardly trained ({cifar10['large']} of the test images right) with a small one that is ({cifar10['small']})": True,
     }
 
@@ -915,3 +940,17 @@ def on_a_gpu() -> dict[str, object]:
         "of a fleet of 120 an MNIST student takes an eleventh of the time that it takes alone, of a fleet of 60 one of CIFAR-10 "
         "a quarter": near(times["mnist", 120], 11, 0.5) and near(times["cifar10", 60], 4, 0.3),
     }
+
+
+@page("11_what_it_took")
+def made_again() -> dict[str, object]:
+    runs = records.load("runs")
+    device = runs.set_index("run")["device"]
+    students = [(run, protocols.parse(run.protocol)) for run in runs.query("kind == 'student'").itertuples()]
+    on_a_cpu = [
+        member
+        for run, member in students
+        if "CPU" in run.device and "CPU" not in device.get(member.teacher, "CPU") and pd.isna(run.logits)
+    ]
+    assert {(m.dataset, m.seed) for m in on_a_cpu if m.train_size is None} == {("mnist", 1), ("mnist", 2)}
+    return {f"Of the students above {len(on_a_cpu)}, of MNIST's seeds 1 and 2": True}
