@@ -40,7 +40,16 @@ class Bench:
         self._material: dict[str, tuple] = {}
 
     def add(self, comparison: str, dataset: str = "-", role: str = "-", members: int = 0, batch: int = 0, **values):
-        """Record and print one row; what it does not measure is left empty."""
+        """Record and print one row; what it does not measure is left empty.
+
+        Raises
+        ------
+        ValueError
+            If a way took no time in some repeat: too few steps were measured beside what varies in setting them up.
+            With `quick`, which measures nothing, that may be.
+        """
+        if not self.quick and values.get("ratio_low", 1) <= 0:
+            raise ValueError("so few steps were measured that they took less than no time")
         row = {
             "machine": records.device_name(self.device),
             "torch": torch.__version__,
