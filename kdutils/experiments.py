@@ -680,11 +680,11 @@ class Study:
             self._device = torch.device(device)
 
     def made(
-        self, pool: Executor | None, work: Callable, jobs: list[tuple]
+        self, pool: Executor | None, work: Callable, jobs: list[tuple], tick: Callable[[], None] | None = None
     ) -> Iterator[tuple[tuple, Any, str | torch.device]]:
-        """(job, `work(*job)`, where it was done) as jobs end, in the pool or here."""
+        """(job, `work(*job)`, where it was done) as jobs end, in the pool or here; see `in_order_of_ending` for `tick`."""
         there = many.visiting(work, str(self._device)) if self.executor else None
-        for job, found in in_order_of_ending(pool, there or work, jobs):
+        for job, found in in_order_of_ending(pool, there or work, jobs, tick):
             hardware, result = found if there else (self._hardware, found)
             yield job, result, hardware
 
@@ -889,15 +889,18 @@ class Study:
         title = f"{', '.join(dict.fromkeys(r.teacher.dataset for r in runs))}: {len(by_key)} students"
         total = sum(m.epochs for members in groups for m in members)
         with progress(total=total, desc=title, unit="student-epoch") as bar, contextlib.ExitStack() as stack:
-            pool = self.executor or stack.enter_context(workers(len(groups), self._device))
+            here = None if self.executor else stack.enter_context(workers(len(groups), self._device))
+            pool = self.executor or here
             advance = None if pool else bar.update
             jobs = [(ms, wanted(ms), str(self._device), afresh, advance, teaching) for ms in groups]
             done, students_done, start = 0, 0, time.perf_counter()
-            for (members, *_), students, hardware in self.made(pool, run_fleet, jobs):
+            at_least = lambda epochs: bar.update(max(epochs - bar.n, 0))
+            tick = (lambda: at_least(here.epochs.value)) if here else None
+            for (members, *_), students, hardware in self.made(pool, run_fleet, jobs, tick):
                 self._record_students([by_key[key(m)] for m in members], students, hardware)
                 done += sum(m.epochs for m in members)
                 students_done += len(members)
-                bar.update(done - bar.n)
+                at_least(done)
                 bar.set_postfix_str(f"{students_done / (time.perf_counter() - start):.2f} students/s")
 
     def _record_students(

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +42,28 @@ def progress(**options: Any) -> tqdm:
     return tqdm(file=open(path, "a") if path else sys.stderr, mininterval=0.5 if live else 30, **options)
 
 
-@contextlib.contextmanager
-def workers(tasks: int, device: torch.device) -> Iterator[Executor | None]:
-    """One process a core, or None where this process is the better place.
+class Workers(ProcessPoolExecutor):
+    """Processes of one thread each, which count their fleets' epochs in `epochs` as they end.
 
-    A worker has one thread: small networks gain nothing from a second one.
+    Small networks gain nothing from a second thread.
     """
+
+    def __init__(self, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.epochs = context.Value("q", 0)
+        super().__init__(count, context, _start_worker, (os.getpid(), self.epochs))
+
+
+@contextlib.contextmanager
+def workers(tasks: int, device: torch.device) -> Iterator[Workers | None]:
+    """One process a core, or None where this process is the better place."""
     if device.type == "cuda" or tasks < 2:
         yield None
         return
     # glibc hands large blocks back to the kernel at every step; keeping them saves 15-25 % of a student's time.
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**33))
-    count = min(cores(), tasks)
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start_worker, (os.getpid(),))
+    pool = Workers(min(cores(), tasks))
     try:
         yield pool
     finally:
@@ -67,7 +75,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start_worker(parent: int) -> None:
+_epochs: list[Any] = []  # in a worker: the counter that it shares with the others
+
+
+def _count(epochs: int) -> None:
+    for counter in _epochs:
+        with counter.get_lock():
+            counter.value += epochs
+
+
+def _start_worker(parent: int, epochs: Any) -> None:
+    _epochs.append(epochs)
     torch.set_num_threads(1)
 
     def watch() -> None:  # a killed parent must not leave workers behind
@@ -78,8 +96,13 @@ def _start_worker(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def in_order_of_ending(pool: Executor | None, work: Callable, jobs: Iterable[tuple]) -> Iterator[tuple[tuple, Any]]:
-    """Yield (job, `work(*job)`) as jobs end, in the pool's processes or one after another here."""
+def in_order_of_ending(
+    pool: Executor | None, work: Callable, jobs: Iterable[tuple], tick: Callable[[], None] | None = None
+) -> Iterator[tuple[tuple, Any]]:
+    """Yield (job, `work(*job)`) as jobs end, in the pool's processes or one after another here.
+
+    While a pool works, `tick` is called every second.
+    """
     if pool is None:
         for job in jobs:
             yield job, work(*job)
@@ -88,13 +111,18 @@ def in_order_of_ending(pool: Executor | None, work: Callable, jobs: Iterable[tup
     failed: BaseException | None = None
     try:
         futures |= {pool.submit(work, *job): job for job in jobs}
-        for future in as_completed(list(futures)):
-            job = futures.pop(future)  # with its result, which an engine keeps for as long as it is asked for
-            if (error := future.exception()) is None:
-                yield job, future.result()
-            elif isinstance(error, UserError):
-                raise error
-            failed = failed or error  # and the other jobs' results are not lost with this one's
+        while futures:
+            ended = wait(futures, timeout=1 if tick else None, return_when=FIRST_COMPLETED).done
+            if tick:
+                tick()
+            while ended:
+                future = ended.pop()
+                job = futures.pop(future)  # with its result, which an engine keeps for as long as it is asked for
+                if (error := future.exception()) is None:
+                    yield job, future.result()
+                elif isinstance(error, UserError):
+                    raise error
+                failed = failed or error  # and the other jobs' results are not lost with this one's
         if failed:
             raise failed
     except BrokenExecutor:
@@ -159,7 +187,8 @@ def run_fleet(
     """Distil one fleet, or read it from the cache; self-contained, so that any process can run it.
 
     Returns the students in the members' order, or where they diverged. A fleet that is too large for the GPU's memory is
-    split, which is said. Students whose keys are in `teaching` keep their logits on the transfer set.
+    split, which is said. Students whose keys are in `teaching` keep their logits on the transfer set. Epochs as they end
+    are told to `on_epoch`, or in a worker counted in `Workers.epochs`.
     """
     stored = [None if afresh else load_student(m, key(m) in teaching) for m in members]
     todo = [m for m, found in zip(members, stored, strict=True) if found is None]
@@ -178,7 +207,7 @@ def run_fleet(
                 logits[source] = counterfeit(logits[source], labels, kind, temperature=temperature, seed=seed)
         given = (sets["train"], logits, sets["validation"], sets["test"], torch.device(device))
         train = any(key(m) in teaching for m in todo)
-        students = _distil_what_fits(todo, *given, on_epoch=on_epoch, train=train)
+        students = _distil_what_fits(todo, *given, on_epoch=on_epoch or _count, train=train)
         seconds = (time.perf_counter() - start) / len(todo)
         for member, student in zip(todo, students, strict=True):
             if isinstance(student, Diverged):

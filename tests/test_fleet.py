@@ -342,6 +342,16 @@ def test_a_student_of_a_worker_is_that_of_the_plain_loop(real_data, tmp_path, mo
     expected = [distil_one(m, sets["train"], logits["train"], *images, CPU) for m in chosen]
     assert_differ(expected)
     assert_agree([done[m] for m in chosen], expected, tolerance=2e-2)  # logits are stored in half precision
+    assert pool.epochs.value == len(chosen)
+
+
+def test_epochs_of_a_worker_are_told_before_its_fleet_has_ended():
+    """A fleet of several minutes would otherwise look as if it hung."""
+    works = "import time; from kdutils import running; running._count(3); time.sleep(4); running._count(4)"
+    with running.workers(2, CPU) as pool:
+        seen = []
+        list(running.in_order_of_ending(pool, exec, [(works,)], lambda: seen.append(pool.epochs.value)))
+    assert 3 in seen and seen[-1] == 7
 
 
 @pytest.mark.parametrize("stacked", BACK_ENDS)
