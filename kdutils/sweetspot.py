@@ -188,6 +188,8 @@ class SweetSpot:
             plots.use_theme()
             figure = plots.sweet_spot_map(self.cells)
             figure.draw_without_rendering()  # ticks take their looks when they are first drawn
+            shown = plt.isinteractive()  # a notebook's first figure turns this on, for all that follow
+        plt.ion() if shown else plt.ioff()
         return figure
 
 

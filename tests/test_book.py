@@ -52,6 +52,15 @@ def test_notebook_pages_show_outputs(published_book: Path) -> None:
             assert "cell_output" in page.read_text(), page.name
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_figure_that_a_page_names_is_on_it(published_book: Path, notebook: Path) -> None:
+    page = (published_book / "notebooks" / f"{notebook.stem}.html").read_text()
+    for cell in json.loads(notebook.read_text())["cells"]:
+        if name := cell["metadata"].get("mystnb", {}).get("figure", {}).get("name"):
+            figure = re.search(rf'<figure[^>]* id="{name}".*?</figure>', page, re.DOTALL)
+            assert figure and "<img" in figure[0], name
+
+
 def test_every_page_says_when_and_with_what_it_was_built(published_book: Path) -> None:
     for page in pages(published_book):
         line = re.search(r"Built on (\d{4}-\d\d-\d\d) with ([^<]*)\.</p>", page.read_text())

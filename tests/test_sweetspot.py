@@ -8,6 +8,7 @@ truth ("right"), the next class ("wrong") or nothing ("silent"). So it is known 
 import functools
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -756,10 +757,16 @@ def test_a_checkpoint_knows_an_optimiser_of_ones_own_by_its_settings(tmp_path) -
 # What it draws
 
 
-def test_the_map_shows_the_probes_the_recommended_cell_and_the_controls(found) -> None:
+def test_the_map_shows_the_probes_the_recommended_cell_and_the_controls(found, monkeypatch) -> None:
     looks = dict(matplotlib.rcParams)
     figure = found.plot()
     assert dict(matplotlib.rcParams) == looks, "other figures keep theirs"
+    with monkeypatch.context() as notebook:  # whose first figure turns on that figures are shown, all of them
+        theme = plots.use_theme
+        notebook.setattr(plots, "use_theme", lambda: (theme(), matplotlib.interactive(True)))
+        plt.close(found.plot())
+        assert matplotlib.is_interactive()
+        matplotlib.interactive(False)
     left, right = figure.axes[:2]
     shown = left.images[0].get_array()
     assert shown.shape == (3, 8), "batch sizes by epochs"
