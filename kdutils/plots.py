@@ -283,7 +283,7 @@ def missing_class_table(
 ) -> Table:
     """Tables 4-6 in figures: for each class and teacher, ours, and the difference to the published.
 
-    A cell reads "ours (ours less published)", in percent and percentage points.
+    A cell reads "ours (ours minus published)", in percent and percentage points.
     """
     keys = {"index": "missing_class", "columns": ["teacher", "temperature"]}
     printed = published[published["dataset"] == dataset]
@@ -293,7 +293,11 @@ def missing_class_table(
     cells.columns = [f"{teacher}, T={t:g}" for teacher, t in cells.columns]
     cells.insert(0, "missing class", [names[c] for c in cells.index])
     cells = cells.reset_index(drop=True)
-    what = "ours in percent (less the published value, in points)" if len(printed) else "in percent; the paper has none"
+    what = (
+        "ours in percent (in brackets: minus the published value, in points)"
+        if len(printed)
+        else "in percent; the paper has none"
+    )
     return Table(cells, f"{number}Accuracy on the missing class, {TITLES[dataset]}: {what}", f"missing-{dataset}")
 
 
@@ -372,7 +376,7 @@ def scatter_table(scatter: pd.DataFrame, caption: str, name: str) -> Table:
         for teacher, mean in of.groupby("teacher")[["ratio", "ratio_all_triples"]].mean()[::-1].iterrows():
             row[f"{teacher}, the three classes drawn"] = f"{mean['ratio']:.3f}"
             row[f"{teacher}, mean of all 120 triples"] = f"{mean['ratio_all_triples']:.3f}"
-        rows.append(row)
+        rows.append(row | {"seeds": of["seed"].nunique()})
     return Table(pd.DataFrame(rows), caption, name)
 
 
@@ -840,7 +844,8 @@ def verdict_table(verdicts: pd.DataFrame, caption: str, name: str) -> Table:
         done = of["verdict"] != NOT_YET
         for v in of[done].itertuples():
             verdict = f"**{v.verdict}**" + _reservation(v)
-            rows.append([next(claim), TITLES[v.dataset], verdict, f"{_estimate(v)} ({v.what})", v.seeds, v.detail])
+            estimate = f"{_estimate(v, f' {v.unit}')} ({v.what})" + _in_print(v)
+            rows.append([next(claim), TITLES[v.dataset], verdict, estimate, v.seeds, v.detail])
         if not done.all():
             rows.append([next(claim), ", ".join(of.loc[~done, "dataset"].map(TITLES)), NOT_YET, "", "", ""])
     return Table(pd.DataFrame(rows, columns=["claim", "data", "verdict", "estimate", "seeds", "detail"]), caption, name)
@@ -857,24 +862,37 @@ def verdict_matrix(verdicts: pd.DataFrame) -> Table:
     """Claims by data sets: each verdict with its estimate and interval; one row a claim."""
     rows = []
     for (statement, section), of in verdicts.groupby(["statement", "section"], sort=False):
-        row = {"claim": f"{statement} ({section})", "estimate": of["what"].iloc[0]}
+        unit, _, _ = str(of["unit"].bfill().iloc[0]).partition(" (")  # what is in brackets differs between data sets
+        row = {"claim": f"{statement} ({section})", "estimate": f"{of['what'].iloc[0]}, {unit}"}
         for v in of.itertuples():
             cell = f"**{v.verdict}**"
             if pd.notna(v.estimate):
-                cell += f"{_reservation(v)}: {_estimate(v)}"
+                cell += f"{_reservation(v)}: {_estimate(v, v.unit.removeprefix(unit))}"
                 cell += f", {v.seeds} seed{'s' * (v.seeds > 1)}" if pd.isna(v.low) else ""
+                cell += _in_print(v)
             row[TITLES[v.dataset]] = cell
         rows.append(row)
     return Table(pd.DataFrame(rows).fillna("–"), "Verdicts, with the estimate that decides", "verdicts")
 
 
-def _estimate(verdict: Any) -> str:
-    """A verdict's estimate with its unit, and its interval where there is one; differences have a sign."""
-    form = {"points": "{:+.1f}", "nats": "{:+.3f}"}.get(verdict.unit, "{:+.2f}")
-    form = "{:.2f}" if verdict.unit.startswith("times") else form
+def _form(verdict: Any) -> str:
+    """How a verdict's numbers are written; differences have a sign."""
+    places = {"points": 1, "nats": 3, "within/between scatter": 3}.get(verdict.unit, 2)
+    return "{:.2f}" if verdict.unit.startswith("times") else f"{{:+.{places}f}}"
+
+
+def _estimate(verdict: Any, unit: str) -> str:
+    """A verdict's estimate with this after it, and its interval where there is one."""
+    form = _form(verdict)
     if verdict.low == verdict.high:  # ranks of a few networks: seeds that agree are no interval
-        return f"{form.format(verdict.estimate)} {verdict.unit}, on each of {verdict.seeds} seeds"
-    return ranged(verdict.estimate, verdict.low, verdict.high, form, f" {verdict.unit}")
+        return f"{form.format(verdict.estimate)}{unit}, on each of {verdict.seeds} seeds"
+    return ranged(verdict.estimate, verdict.low, verdict.high, form, unit)
+
+
+def _in_print(verdict: Any) -> str:
+    """The paper's number after a verdict's, where it gives one."""
+    form = "{:g}" if verdict.unit.startswith("times") else _form(verdict)
+    return "" if pd.isna(verdict.published) else f"; published {form.format(verdict.published)}"
 
 
 def _reservation(verdict: Any) -> str:
@@ -1135,7 +1153,7 @@ def tutorial_table(compared: pd.DataFrame, caption: str, name: str) -> Table:
     """PyTorch's tutorial beside ours (`tutorial.compared`), in percent and points."""
     form = lambda row: "{:+.2f}" if row.network == "gain" else "{:.2f}"
     columns = {
-        "network": lambda row: "distilled less student" if row.network == "gain" else row.network,
+        "network": lambda row: "distilled minus student" if row.network == "gain" else row.network,
         "parameters": lambda row: f"{row.parameters:,.0f}" if row.parameters else "",
         "tutorial, one seed": lambda row: "–" if pd.isna(row.published) else form(row).format(row.published),
         "ours": lambda row: ranged(row.estimate, row.low, row.high, form(row)),

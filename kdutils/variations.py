@@ -225,7 +225,7 @@ def findings(found: dict[str, pd.DataFrame], students: pd.DataFrame) -> list[str
 
 
 def over_hard_labels(students: pd.DataFrame) -> pd.DataFrame:
-    """Of records "variations" those that lack no class and have a teacher; `gain`: accuracy less that of hard labels alone.
+    """Of records "variations" those that lack no class and have a teacher; `gain`: accuracy minus that of hard labels alone.
 
     Paired by profile, data set and seed; those without such a student beside them are left out.
     """

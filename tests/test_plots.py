@@ -57,14 +57,18 @@ def test_bold_is_bold_in_html_and_nothing_is_cut_off():
 
 
 def test_a_verdict_shows_its_estimate_as_finely_as_it_is_known():
-    row = {"statement": "It is so.", "section": "1", "what": "a less b", "dataset": "mnist", "profile": "paper"}
+    row = {"statement": "It is so.", "section": "1", "what": "a minus b", "dataset": "mnist", "profile": "paper"}
     cell = lambda **of: plots.verdict_matrix(
-        pd.DataFrame([row | {"verdict": "reproduced", "seeds": 3, "detail": ""} | of])
-    ).frame["MNIST"][0]
-    assert cell(estimate=5.267, low=3.24, high=7.29, unit="points") == "**reproduced**: +5.3 points [+3.2, +7.3]"
-    assert cell(estimate=0.114, low=0.0008, high=0.227, unit="nats").endswith("+0.114 nats [+0.001, +0.227]")
-    assert cell(estimate=4.0, low=2.94, high=5.45, unit="times").endswith("4.00 times [2.94, 5.45]")
-    ranks = cell(estimate=-1.0, low=-1.0, high=-1.0, unit="rank correlation with capacity")
-    assert ranks.endswith("-1.00 rank correlation with capacity, on each of 3 seeds"), "that is no interval"
-    one = cell(estimate=-1.0, low=float("nan"), high=float("nan"), unit="rank correlation with capacity", seeds=1)
-    assert one.endswith("(provisional): -1.00 rank correlation with capacity, 1 seed")
+        pd.DataFrame([row | {"verdict": "reproduced", "seeds": 3, "detail": "", "published": None} | of])
+    ).frame.loc[0]
+    points = cell(estimate=5.267, low=3.24, high=7.29, unit="points")
+    assert points["MNIST"] == "**reproduced**: +5.3 [+3.2, +7.3]" and points["estimate"] == "a minus b, points"
+    nats = cell(estimate=0.114, low=0.0008, high=0.227, unit="nats", published=0.2)
+    assert nats["MNIST"].endswith("+0.114 [+0.001, +0.227]; published +0.200")
+    times = cell(estimate=4.0, low=2.94, high=5.45, unit="times (2 of 9 ratios are bounds)", published=10.0)
+    assert times["MNIST"].endswith(": 4.00 (2 of 9 ratios are bounds) [2.94, 5.45]; published 10")
+    assert times["estimate"] == "a minus b, times"
+    ranks = cell(estimate=-1.0, low=-1.0, high=-1.0, unit="rank correlation")["MNIST"]
+    assert ranks.endswith("-1.00, on each of 3 seeds"), "that is no interval"
+    one = cell(estimate=-1.0, low=float("nan"), high=float("nan"), unit="rank correlation", seeds=1)["MNIST"]
+    assert one.endswith("(provisional): -1.00, 1 seed")
