@@ -857,7 +857,7 @@ def suppressed() -> dict[str, object]:
         f"taught {taught['mnist'][0]} points of the class where its small one has taught {taught['mnist'][1]}, Fashion-MNIST's "
         f"{taught['fashion_mnist'][0]} and {taught['fashion_mnist'][1]}, CIFAR-10's {taught['cifar10'][0]} and "
         f"{taught['cifar10'][1]}": True,
-        f"conveys {made:.1f} % here and {each.mean():.1f} % in Section 4.1": True,
+        f"conveys {made:.1f} % here and {each.mean():.1f} % in [Section 4.1]": True,
         f"tables of one seed have {each[0]:.1f} %": True,
     }
 
