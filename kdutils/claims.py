@@ -562,8 +562,8 @@ def _only_regularises(table: pd.DataFrame, dataset: str) -> dict | None:
     """A response without similarity information only regularises, as label smoothing does.
 
     From responses whose similarity labels are all alike, a student learns at most {NOTHING:.0f} % of a missing class
-    (of which no other part of a response could tell it); and on all classes, from the large teacher's, it is better than one of hard labels (test set, T = 9, interval above
-    0). Partly: one of the two.
+    (of which no other part of a response could tell it); and on all classes, from the large teacher's, it is better
+    than one of hard labels (test set, T = 9, interval above 0). Partly: one of the two.
     """
     conveyed = pd.concat([_unseen(table, "even", t) for t in ("small", "large")])
     whole = table[table["missing_class"].isna() & ((table["temperature"] == 9) | (table["training"] == "none"))]

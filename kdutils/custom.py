@@ -18,7 +18,7 @@ from kdutils.data import SPLITS, ImageSet
 from kdutils.errors import UserError
 from kdutils.losses import distillation_losses
 from kdutils.protocols import seed_for
-from kdutils.training import epoch_order, make_optimizer, to_input
+from kdutils.training import epoch_order, make_optimizer, predict, to_input
 
 Factory = Callable[[], nn.Module]
 Optimizer = Callable[..., torch.optim.Optimizer]  # of the parameters
@@ -141,9 +141,9 @@ def try_network(
         raise UserError(f"{name}'s network has nothing to train")
     try:
         with torch.no_grad():
-            model.train()(to_float(images[:smallest], device))  # batch normalisation refuses some batches of one
+            model.train()(to_input(images[:smallest], device))  # batch normalisation refuses some batches of one
             with FlopCounterMode(display=False) as counter:
-                logits = model.eval()(to_float(images[:2], device))
+                logits = model.eval()(to_input(images[:2], device))
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
         shape = tuple(images[:smallest].shape)
         raise UserError(f"{name}'s network cannot take a minibatch of images {shape}: {one_line(error)}") from None
@@ -177,22 +177,10 @@ def optimizer_of(model: nn.Module, optimizer: str | Optimizer, learning_rate: fl
 # -------------------------------------------------------------------- students
 
 
-def to_float(images: Tensor, device: torch.device) -> Tensor:
-    """Images as networks see them: uint8 as float32 in [0, 1], others as float32."""
-    return to_input(images, device) if images.dtype == torch.uint8 else images.to(device).float()
-
-
 def minibatches(size: int, batch_size: int, seed: int, epoch: int, device: torch.device) -> list[Tensor]:
     """One epoch's minibatches, on the device. One example left over is left out: batch normalisation refuses it."""
     batches = epoch_order(size, seed, epoch).to(device).split(batch_size)
     return list(batches[:-1] if len(batches) > 1 and batch_size > 1 == len(batches[-1]) else batches)
-
-
-@torch.inference_mode()
-def classifier_logits(model: nn.Module, images: Tensor, device: torch.device) -> Tensor:
-    """Logits float32 (N, C), in eval mode."""
-    model.eval()
-    return torch.cat([model(to_float(chunk, device)).float() for chunk in images.split(2_000)])
 
 
 def distil_students(
@@ -252,7 +240,7 @@ def distil_students(
             torch.manual_seed(seed_for("dropout", seed, epoch))
             total, count = torch.zeros(size, device=device), 0
             for batch in minibatches(len(y), batch_size, seed, epoch, device):
-                predicted = group(to_float(images[batch], device))
+                predicted = group(to_input(images[batch], device))
                 each = losses(predicted, teacher[:, batch], y[batch].expand(size, -1)).sum(1)
                 update.zero_grad()
                 (each.sum() / len(batch)).backward()  # a sum over members: each member's gradient is then its own
@@ -287,7 +275,7 @@ class _One:
         return self.model(x)[None]
 
     def logits(self, images: Tensor) -> Tensor:
-        return classifier_logits(self.model, images, images.device).cpu()[None]
+        return predict(self.model, images).cpu()[None]
 
 
 class _Stack:
@@ -316,7 +304,7 @@ class _Stack:
     def logits(self, images: Tensor) -> Tensor:
         self.model.eval()
         few = max(1, 8_000 // len(self.parameters[0]))  # images at a time: activations are E times as many
-        chunks = [self.forward(self.state, to_float(chunk, images.device)).float().cpu() for chunk in images.split(few)]
+        chunks = [self.forward(self.state, to_input(chunk, images.device)).float().cpu() for chunk in images.split(few)]
         return torch.cat(chunks, 1)
 
 
@@ -326,7 +314,7 @@ def is_stacked(make_student: Factory, images: Tensor, device: torch.device) -> b
     Some networks cannot be run under vmap (recurrent layers, control flow that depends on values). What a stack of two
     computes in evaluation mode is compared with what each computes alone.
     """
-    x = to_float(images, device)
+    x = to_input(images, device)
     try:
         with torch.no_grad():
             if device.type == "cpu":

@@ -127,8 +127,9 @@ ARTEFACTS = {
 class TeacherRun:
     """One teacher as the book names it: "small" or "large", under a training protocol, for a seed.
 
-    `training` is "equal", "calibrated", "capacity" or a batch size and epochs such as "4096x50". The uniform teacher of
-    label smoothing has no protocol and no epochs.
+    `training` is "equal", "calibrated", "capacity", a batch size and epochs such as "4096x50", a variation's name, or what
+    stands in a teacher's place ("none", "uniform", a counterfeit, an assistant). The uniform teacher of label smoothing
+    has no protocol and no epochs.
     """
 
     dataset: str
@@ -386,8 +387,10 @@ class Study:
         shown = {profile: list(of.unique()) for profile, of in table.groupby("profile", sort=False)["dataset"]}
         lacking = [d for d in datasets if d not in set(table["dataset"])]
         wanted = {**shown, self.profile: [*shown.get(self.profile, []), *lacking]}
+        most = table.groupby("profile")["seed"].max() + 1
+        more_seeds = lambda p: f" --seeds {most[p]}" if most.get(p, 0) > PROFILES[p].seeds else ""
         command = ", ".join(
-            f"`python -m kdutils run {artefact} --profile {profile} --datasets {' '.join(of)}`"
+            f"`python -m kdutils run {artefact} --profile {profile} --datasets {' '.join(of)}{more_seeds(profile)}`"
             for profile, of in wanted.items()
             if of
         )

@@ -238,7 +238,7 @@ def distil(
     --------
     Ten students of your own teacher's logits on the digits, each without one class; the teacher's name is yours to choose:
 
-    >>> sets = load_dataset("digits")
+    >>> sets = {split: load_dataset("digits", split) for split in SPLITS}
     >>> usual = {"dataset": "digits", "data": data_hash("digits"), "train_size": None, "seed": 0, "batch_size": 64}
     >>> usual |= {"epochs": 60, "teacher": "mine", "teacher_epoch": 0, "temperature": 9.0}
     >>> members = [StudentProtocol(missing_class=c, **usual) for c in range(10)]

@@ -202,7 +202,8 @@ def decoupled_losses(
     TCKD is the KL between teacher and student of (own class, all others) at T, NCKD that of the distributions over the
     other classes alone. With beta = 1 - (the teacher's soft label of the own class) the sum is the KL of Eq. 4. `beta`
     is theirs over their alpha, 8 as in their code's default; here, as everywhere, `alpha` weighs the soft term. Their
-    code lets the soft term grow over the first epochs; this one does not. Other parameters, shapes and errors as `distillation_losses`.
+    code lets the soft term grow over the first epochs; this one does not. Other parameters, shapes and errors as
+    `distillation_losses`.
     """
     student, teacher = _check(student_logits, teacher_logits, temperature, alpha, scale_by_t2)
     check_number("beta", beta, 0, ends="[)")

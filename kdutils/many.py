@@ -34,7 +34,8 @@ from kdutils.training import resolve_device
 
 PATIENCE = 10  # seconds for a scheduler to answer, and three times that for a first worker to join
 # Read at once: what is edited later is not what this process runs.
-_SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+_FILES = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".py", ".cpp"))
+_SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in _FILES))
 _ALONE = threading.Lock()  # torch's random state and threads are the process's: two runs at once would share them
 
 

@@ -9,7 +9,7 @@ A table takes its rows, a caption, and the name by which pages refer to it.
 import itertools
 import re
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,6 +187,13 @@ def _band(
     shade = options.pop("shade", 0.2)
     axis.plot(spread.index, spread["mean"], style, color=colour, **options)
     axis.fill_between(spread.index, spread["min"], spread["max"], color=colour, alpha=shade, linewidth=0)
+
+
+def _legend_below(figure: Figure, axes: Iterable[plt.Axes], columns: int, title: str | None = None) -> None:
+    """One legend for all panels, below them: within a panel it would hide something."""
+    marks = {label: mark for axis in axes for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if marks:
+        figure.legend(marks.values(), marks.keys(), loc="outside lower center", ncols=columns, title=title)
 
 
 def _entropy_axis(axis: plt.Axes, title: str, temperatures: pd.Series) -> None:
@@ -407,9 +414,7 @@ def few_examples(
             axis.set(xscale="log", title=f"{_title(of)}\n{measure}", xlabel="examples a class")
             axis.set_xticks(sizes, [f"{n:g}" for n in sizes], fontsize="small")
             axis.minorticks_off()
-    if panels:
-        marks = panels[0][0][0].get_legend_handles_labels()
-        figure.legend(*marks, loc="outside lower center", ncols=2, fontsize="small", title="teacher, examples")
+    _legend_below(figure, figure.axes, 2, "teacher, examples")
     return figure
 
 
@@ -423,9 +428,7 @@ def learning_curves(curves: pd.DataFrame, datasets: list[str], examples: tuple[i
                 options = {"label": f"{CONTROLS.get(teacher, teacher)}, {n}", "linewidth": 1.5, "shade": 0.15}
                 _band(axis, lines, "step", "validation", style, COLOURS.get(teacher, "0.45"), 100, **options)
         axis.set(title=_title(of), xlabel="optimiser steps")
-    if panels:
-        marks = panels[0][0].get_legend_handles_labels()
-        figure.legend(*marks, loc="outside lower center", ncols=3, fontsize="small", title="teacher, examples a class")
+    _legend_below(figure, figure.axes, 3, "teacher, examples a class")
     return figure
 
 
@@ -636,9 +639,7 @@ def guide_correlations(tables: dict[str, pd.DataFrame], datasets: list[str]) -> 
         labels = [GUIDE_NAMES.get(g, g) for g in names] if n % 2 == 0 else []
         axis.set_yticks(range(len(names)), labels, fontsize="small")
         axis.invert_yaxis()
-    if panels:
-        marks = panels[0][0].get_legend_handles_labels()
-        figure.legend(*marks, loc="outside lower left", ncols=2)
+    _legend_below(figure, figure.axes, 2)
     return figure
 
 
@@ -787,9 +788,7 @@ def spectrum(table: pd.DataFrame, datasets: list[str]) -> Figure:
                 axis.vlines(where[0], 100 * point.low, 100 * point.high, color=colour)
             axis.set(xlabel=name, title=_title(of), ylim=(-5, 105))
         row[1].set_xlim(left=-0.05 * of["variance"].max())
-    if panels:  # one for all, below: within a panel it hid a mark
-        marks = panels[0][0][1].get_legend_handles_labels()
-        figure.legend(*marks, loc="outside lower center", ncols=5, fontsize="small", title="soft labels from")
+    _legend_below(figure, figure.axes, 5, "soft labels from")
     return figure
 
 
@@ -997,11 +996,7 @@ def training_lengths(table: pd.DataFrame, datasets: list[str]) -> Figure:
                         f"{point.epoch}", where, offset, textcoords="offset points", fontsize="small", color=colour
                     )
         axis.set(xlabel="mean entropy at T = 9 [nats]", title=_title(of), ylim=(-4, 108))
-    if panels:
-        marks = {
-            label: mark for axis, _ in panels for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)
-        }
-        figure.legend(marks.values(), marks.keys(), loc="outside lower center", ncols=2, fontsize="small")
+    _legend_below(figure, figure.axes, 2)
     return figure
 
 
@@ -1051,12 +1046,11 @@ def _system(row: Any) -> str:
 
 def related_gains(summary: pd.DataFrame, datasets: list[str]) -> Figure:
     """What each system adds to a student's test accuracy beside hard labels, with intervals, from `related.summary`."""
-    datasets = _recorded(summary, datasets) if len(summary) else datasets[:1]
+    if summary.empty:
+        return not_yet(TITLES[datasets[0]])
+    datasets = _recorded(summary, datasets)
     figure, axes = plt.subplots(1, len(datasets), figsize=(2.4 + 2.9 * len(datasets), 4.6), sharey=True, squeeze=False)
     for axis, dataset in zip(axes[0], datasets, strict=True):
-        if summary.empty:
-            not_yet(TITLES[dataset], axis)
-            return figure
         rows = summary[(summary["dataset"] == dataset) & (summary["system"] != "hard labels")]
         axis.axvline(0, color="0.5", linewidth=1, linestyle="--")
         for row in rows.itertuples():
@@ -1198,10 +1192,9 @@ def speed_table(rows: pd.DataFrame, caption: str, name: str) -> Table:
 
 def growth(rows: pd.DataFrame) -> Figure:
     """Seconds a student's epoch as the fleet grows, one line a machine and data set."""
-    figure, axis = plt.subplots(figsize=(5.5, 3.6))
     if rows.empty:
-        not_yet("time a member", axis)
-        return figure
+        return not_yet("time a member")
+    figure, axis = plt.subplots(figsize=(5.5, 3.6))
     for (machine, dataset), of in rows.groupby(["machine", "dataset"]):
         of = of.sort_values("members")
         axis.plot(of["members"], of["ours"], "-o", markersize=5, label=f"{TITLES[dataset]}, {machine}")
@@ -1210,16 +1203,15 @@ def growth(rows: pd.DataFrame) -> Figure:
     for scale in (axis.xaxis, axis.yaxis):
         scale.set_major_formatter("{x:g}")
         scale.set_minor_formatter("{x:g}" if scale is axis.yaxis else NullFormatter())
-    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    _legend_below(figure, [axis], 2)
     return figure
 
 
 def scaling(table: pd.DataFrame, machine: str) -> Figure:
     """Hours against the number of machines, ideal and estimated, and what the estimate cannot fall below."""
-    figure, axis = plt.subplots(figsize=(6, 3.8))
     if table.empty:
-        not_yet("time and machines", axis)
-        return figure
+        return not_yet("time and machines")
+    figure, axis = plt.subplots(figsize=(6, 3.8))
     axis.plot(table["machines"], table["ideal"], "--", color="0.5", label="ideal")
     axis.plot(table["machines"], table["hours"], "-o", color=COLOURS["small"], markersize=5, label="estimated")
     axis.plot(table["machines"], table["writing"], ":", color=COLOURS["large"], label="one writer of records")

@@ -1,8 +1,8 @@
 """The evidence: tidy tables under `book/results`, and the rebuildable cache of weights and logits outside it.
 
 A table is `<name>.csv`, or one `<name>-<dataset>.csv` for each data set (`SPLIT`): one row per measurement, sorted, small
-enough to read in a diff. The table "runs" says for each run what made it. Everything is written to a temporary sibling and renamed, and one lock per folder lets several processes
-write at once. A sibling has one name for good: what a killed process left of it is overwritten by the one that goes on.
+enough to read in a diff. The table "runs" says for each run what made it. Everything is written to a temporary sibling
+and renamed, and one lock per folder lets several processes write at once. A sibling has one name for good: what a killed process left of it is overwritten by the one that goes on.
 
 Each line of a table ends with a checksum of itself, so that an edit by hand shows where it is, a table and its checks
 are replaced in one rename, and git merges rows as before. A row that is gone is not noticed: it counts as not yet run.

@@ -4,6 +4,7 @@ Nothing here knows of tables or figures: `experiments` says which runs are wante
 """
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import sys
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from filelock import FileLock
@@ -39,7 +40,12 @@ def progress(**options: Any) -> tqdm:
     """
     path = os.environ.get("KDUTILS_PROGRESS")
     live = path or sys.stderr.isatty() or "ipykernel" in sys.modules
-    return tqdm(file=open(path, "a") if path else sys.stderr, mininterval=0.5 if live else 30, **options)
+    return tqdm(file=_appended(path) if path else sys.stderr, mininterval=0.5 if live else 30, **options)
+
+
+@functools.cache
+def _appended(path: str) -> TextIO:
+    return open(path, "a")
 
 
 class Workers(ProcessPoolExecutor):

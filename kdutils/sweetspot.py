@@ -16,13 +16,13 @@ At alpha = 0.99 a teacher may seem good because it is nearly silent, and no teac
 says so.
 """
 
+import contextlib
 import copy
 import hashlib
 import itertools
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,13 +40,11 @@ from kdutils.custom import (
     Optimizer,
     build,
     check_logits,
-    classifier_logits,
     distil_students,
     minibatches,
     one_line,
     optimizer_of,
     split,
-    to_float,
     try_network,
 )
 from kdutils.data import SPLITS
@@ -54,7 +52,7 @@ from kdutils.errors import UserError, check_folder, check_name, check_number, ch
 from kdutils.protocols import SCHEMA, key, seed_for
 from kdutils.response import entropy, select_examples
 from kdutils.running import progress
-from kdutils.training import CHECKPOINT_SECONDS, is_kept, load_state, resolve_device, state_of
+from kdutils.training import CHECKPOINT_SECONDS, is_kept, load_state, predict, resolve_device, state_of, to_input
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -305,14 +303,9 @@ def search(
     FloatingPointError
         If the teacher diverged at every batch size, or the students of a control.
     """
-    settings = settings or Settings()
-    where = resolve_device(device)
-    check_numbers(batch_sizes, max_epochs, temperature, alpha, budget, seed, settings)
-    parts = split(data)
-    _check_data(parts, batch_sizes, settings)
-    with _own_random_numbers(where):
-        under_way = _Search(make_teacher, make_student, parts, temperature, alpha, budget, seed, where, settings)
-        return under_way.run([int(b) for b in dict.fromkeys(batch_sizes)], max_epochs, checkpoint)
+    asked = (batch_sizes, max_epochs, temperature, alpha, budget, seed)
+    with _under_way(make_teacher, make_student, data, asked, device, settings) as search:
+        return search.run([int(b) for b in dict.fromkeys(batch_sizes)], max_epochs, checkpoint)
 
 
 def judge(
@@ -356,21 +349,23 @@ def judge(
     FloatingPointError
         If the students of a control diverged.
     """
-    settings = settings or Settings()
-    where = resolve_device(device)
-    check_numbers([1], 1, temperature, alpha, None, seed, settings)
     if not isinstance(teachers, Mapping) or not teachers:
         raise UserError("teachers must be a mapping of names to trained networks")
+    with _under_way(None, make_student, data, ([1], 1, temperature, alpha, None, seed), device, settings) as search:
+        return search.judge(teachers)
+
+
+@contextlib.contextmanager
+def _under_way(make_teacher, make_student, data, asked, device: str, settings: Settings | None):
+    """What was asked is looked over, then the search; after it the caller's random numbers go on as if nothing had been."""
+    settings, where = settings or Settings(), resolve_device(device)
+    batch_sizes, max_epochs, temperature, alpha, budget, seed = asked
+    check_numbers(batch_sizes, max_epochs, temperature, alpha, budget, seed, settings)
     parts = split(data)
-    _check_data(parts, [1], settings)
-    with _own_random_numbers(where):
-        return _Search(None, make_student, parts, temperature, alpha, None, seed, where, settings).judge(teachers)
-
-
-def _own_random_numbers(where: torch.device) -> AbstractContextManager:
-    """Within, random numbers are drawn; after it the caller's go on as if nothing had been."""
+    _check_data(parts, batch_sizes, settings)
     cuda = [torch.cuda.current_device() if where.index is None else where.index] if where.type == "cuda" else []
-    return torch.random.fork_rng(devices=cuda)
+    with torch.random.fork_rng(devices=cuda):
+        yield _Search(make_teacher, make_student, parts, temperature, alpha, budget, seed, where, settings)
 
 
 # -------------------------------------------------------------------- what is checked before anything is trained
@@ -446,6 +441,7 @@ class _Search:
         self.make_teacher, self.make_student, self.device, self.settings = make_teacher, make_student, device, settings
         self.temperature, self.alpha, self.seed, self.budget = float(temperature), float(alpha), seed, budget
         self.labels = {name: labels for name, (_, labels) in parts.items()}  # on the CPU
+        self.classes = int(max(labels.max() for labels in self.labels.values())) + 1
         self.images = {name: images.to(device) for name, (images, _) in parts.items()}
         labels = self.labels["train"]
         few = min(settings.probe_examples, int(labels.unique(return_counts=True)[1].min()))
@@ -459,6 +455,9 @@ class _Search:
         self.costs: dict[str, dict[str, float]] = {}
         self.folder: Path | None = None  # where what is done is kept
         self.fleets = 0  # of students, so far
+
+    def look(self, factory: Factory, name: str, batch: int) -> tuple:
+        return try_network(factory, name, self.images["train"], batch, self.classes, self.device)
 
     # -------------------------------------------------- what things cost, in example-passes
 
@@ -495,22 +494,18 @@ class _Search:
     # -------------------------------------------------- teachers that are trained already
 
     def judge(self, teachers: Mapping[str, nn.Module]) -> pd.DataFrame:
-        classes = int(max(labels.max() for labels in self.labels.values())) + 1
         batch, responses = self.settings.student_batch, {}
-        look = lambda factory, name: try_network(factory, name, self.images["train"], batch, classes, self.device)
-        self.width, self.student_madds = look(self.make_student, "make_student")
+        self.width, self.student_madds = self.look(self.make_student, "make_student", batch)
         for name, model in teachers.items():
             if not isinstance(model, nn.Module) or name in [control for control, *_ in CONTROLS]:
                 raise UserError(f"teacher {name!r} must be a trained nn.Module with a name of its own")
             model = copy.deepcopy(model).to(self.device)
             try:
-                train, validation = (
-                    classifier_logits(model, self.images[part], self.device).cpu() for part in SPLITS[:2]
-                )
+                train, validation = (predict(model, self.images[part]).cpu() for part in SPLITS[:2])
             except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
                 raise UserError(f"teacher {name!r} cannot take the images: {one_line(error)}") from None
             for logits in (train, validation):
-                check_logits(f"teacher {name!r}", logits, len(logits), classes)
+                check_logits(f"teacher {name!r}", logits, len(logits), self.classes)
             if train.shape[1] != self.width:
                 raise UserError(f"teacher {name!r} gives {train.shape[1]} logits, and the student {self.width}")
             responses[name, 0, 0] = train
@@ -524,12 +519,8 @@ class _Search:
 
     def run(self, batch_sizes: list[int], max_epochs: int, checkpoint: str | Path | None) -> SweetSpot:
         size, settings = len(self.labels["train"]), self.settings
-        classes = int(max(labels.max() for labels in self.labels.values())) + 1
-        look = lambda factory, name, batch: try_network(
-            factory, name, self.images["train"], batch, classes, self.device
-        )
-        width, self.teacher_madds = look(self.make_teacher, "make_teacher", min(batch_sizes))
-        other, self.student_madds = look(self.make_student, "make_student", settings.student_batch)
+        width, self.teacher_madds = self.look(self.make_teacher, "make_teacher", min(batch_sizes))
+        other, self.student_madds = self.look(self.make_student, "make_student", settings.student_batch)
         if width != other:
             raise UserError(f"the networks' outputs differ in width: teacher {width}, student {other}")
         self.width = width
@@ -660,13 +651,13 @@ class _Search:
         total = torch.zeros((), device=self.device)
         batches = minibatches(len(labels), teacher.batch_size, seed_for("teacher", self.seed), epoch, self.device)
         for batch in batches:
-            loss = F.cross_entropy(teacher.model(to_float(images[batch], self.device)), labels[batch])
+            loss = F.cross_entropy(teacher.model(to_input(images[batch], self.device)), labels[batch])
             teacher.optimizer.zero_grad()
             loss.backward()
             teacher.optimizer.step()
             total += loss.detach() * len(batch)
         parts = ["validation", "train"] if probed else ["validation"]
-        measured = {part: classifier_logits(teacher.model, self.images[part], self.device).cpu() for part in parts}
+        measured = {part: predict(teacher.model, self.images[part]).cpu() for part in parts}
         if probed:
             measured["train"] = measured["train"].half()
         passes, seconds = sum(map(len, batches)), time.perf_counter() - start
@@ -862,7 +853,7 @@ class SearchProtocol:
     alpha: float
     budget: float | None
     seed: int
-    settings: dict  # of `Settings`, but for the back end
+    settings: dict  # of `Settings`
     schema: int = SCHEMA
 
 

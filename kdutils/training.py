@@ -56,8 +56,9 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def to_input(images: Tensor, device: torch.device) -> Tensor:
-    """Images uint8 (N, C, H, W) as float32 in [0, 1] on the device."""
-    return images.to(device).float().div_(255)
+    """Images as networks see them, on the device: uint8 as float32 in [0, 1], others as float32."""
+    found = images.to(device).float()
+    return found.div_(255) if images.dtype == torch.uint8 else found
 
 
 def epoch_order(size: int, seed: int, epoch: int) -> Tensor:
@@ -109,7 +110,7 @@ class Response:
 
 @torch.inference_mode()
 def predict(model: nn.Module, images: Tensor, precision: str = "float32") -> Tensor:
-    """Logits float32 (N, 10) of images uint8 (N, C, H, W), on the images' device; the model is left in eval mode."""
+    """Logits float32 (N, C) of images (N, …) as of `to_input`, on the images' device; the model is left in eval mode."""
     model.eval()
     # A CPU gains nothing from larger batches, and each of its processes would keep their memory.
     chunks = images.split(2_000 if images.is_cuda else 250)
@@ -215,7 +216,7 @@ def train_teacher(
     layout = torch.channels_last
     model = model.to(device).to(memory_format=layout)
     optimizer = make_optimizer(model, protocol.optimizer, protocol.learning_rate)
-    done = _resume(protocol, model, optimizer, device)
+    done = _resume(protocol, model, optimizer)
     if any(load_response(protocol, epoch) is None for epoch in filter(is_kept, range(1, min(done, epochs) + 1))):
         # A snapshot was lost or damaged, and only the last epoch's weights are kept: start again from the beginning.
         (teacher_folder(protocol) / "checkpoint.safetensors").unlink()
@@ -296,7 +297,7 @@ def state_of(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> 
     return state | {"epoch": torch.tensor(epoch)}
 
 
-def _resume(protocol: TeacherProtocol, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> int:
+def _resume(protocol: TeacherProtocol, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
     """Load the checkpoint into model and optimiser if there is one; return how many epochs it has."""
     state = records.load_tensors(teacher_folder(protocol) / "checkpoint.safetensors")
     return load_state(state, model, optimizer) if state else 0
@@ -323,4 +324,4 @@ def load_teacher(protocol: TeacherProtocol, device: torch.device | str) -> nn.Mo
     device = torch.device(device)
     model = _network(protocol).to(device)
     optimizer = make_optimizer(model, protocol.optimizer, protocol.learning_rate)
-    return model.eval() if _resume(protocol, model, optimizer, device) else None
+    return model.eval() if _resume(protocol, model, optimizer) else None

@@ -16,14 +16,13 @@ from torch import Tensor, nn
 
 from kdutils import published, records
 from kdutils.claims import interval
-from kdutils.custom import classifier_logits
 from kdutils.data import data_hash, load_dataset
 from kdutils.errors import Diverged
 from kdutils.losses import distillation_loss
 from kdutils.models import INPUT_SHAPES, NUM_CLASSES, count_multiply_adds, count_parameters
 from kdutils.protocols import FULL_SIZE, VALIDATION_SIZE, Profile, TutorialProtocol, key, seed_for
 from kdutils.running import progress, workers
-from kdutils.training import epoch_order, graphed, stratified
+from kdutils.training import epoch_order, graphed, predict, stratified
 
 if TYPE_CHECKING:  # which imports this module
     from kdutils.experiments import Study, TeacherRun
@@ -176,10 +175,8 @@ def run_seed(wanted: dict[str, TutorialProtocol], device: str) -> dict[str, tupl
             found[name] = diverged
             continue
         if name == "teacher":
-            response = classifier_logits(model, images, where).clone()  # out of inference mode
-        accuracy = float(
-            (classifier_logits(model, data["test"][0], where).argmax(1) == data["test"][1]).double().mean()
-        )
+            response = predict(model, images).clone()  # out of inference mode
+        accuracy = float((predict(model, data["test"][0]).argmax(1) == data["test"][1]).double().mean())
         found[name] = accuracy, time.perf_counter() - start
     return found
 

@@ -6,6 +6,7 @@ lies, and one that flips moves a weight by a whole learning rate. The tolerances
 """
 
 import dataclasses
+import doctest
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from kdutils import compiled, fleet, records, running, training
-from kdutils.data import ImageSet, data_hash, load_dataset
+from kdutils.data import SPLITS, ImageSet, data_hash, load_dataset
 from kdutils.errors import Diverged, UserError
 from kdutils.fleet import SHARED, Student, distil, distil_one, epochs_of_batches, transfer_indices
 from kdutils.losses import label_smoothing_targets
@@ -343,6 +344,16 @@ def test_a_student_of_a_worker_is_that_of_the_plain_loop(real_data, tmp_path, mo
     assert_differ(expected)
     assert_agree([done[m] for m in chosen], expected, tolerance=2e-2)  # logits are stored in half precision
     assert pool.epochs.value == len(chosen)
+
+
+def test_the_example_of_ones_own_logits_runs():
+    names = {"load_dataset": load_dataset, "data_hash": data_hash, "SPLITS": SPLITS, "distil": distil}
+    names |= {"StudentProtocol": StudentProtocol, "logits": torch.zeros(len(load_dataset("digits", "train")), 10)}
+    *steps, last = doctest.DocTestParser().get_examples(distil.__doc__)
+    for step in steps:
+        exec(step.source, names)  # noqa: S102
+    accuracies = eval(last.source, names)  # noqa: S307
+    assert len(accuracies) == 10 and min(accuracies) > 0.5 and max(accuracies) < 0.95, "one class each is not known"
 
 
 def test_epochs_of_a_worker_are_told_before_its_fleet_has_ended():
