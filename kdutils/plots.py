@@ -23,6 +23,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from kdutils import projection
 from kdutils.experiments import EXAMPLE_CLASS
 from kdutils.losses import label_smoothing_targets
 from kdutils.protocols import ALPHA_LS, PROFILES, TABLE_TEMPERATURE, TEACHERS, trainings
@@ -360,7 +361,7 @@ def retrained_projections(table: pd.DataFrame, class_names: Sequence[str]) -> Fi
 
 
 def _clusters(panels: list[tuple[pd.DataFrame, str, str, Sequence[str]]], height: float) -> Figure:
-    """Three classes' projected activations, two panels a row. They share no scale: compare shapes, not sizes."""
+    """Three classes' projected activations, two panels a row, which share no scale: each title has how tight the clusters are."""
     figure, axes = _grid(len(panels) // 2, height)
     for axis, (rows, where, what, class_names) in zip(axes.flat, panels, strict=True):
         if rows.empty:
@@ -369,7 +370,11 @@ def _clusters(panels: list[tuple[pd.DataFrame, str, str, Sequence[str]]], height
         for (c, of), colour, marker in zip(rows.groupby("class"), CLASS_COLOURS, "o^s", strict=True):
             style = {"s": 9, "color": colour, "marker": marker, "alpha": 0.6, "linewidth": 0}
             axis.scatter(of["x"], of["y"], label=class_names[c], **style)
-        axis.set(aspect="equal", adjustable="datalim", title=f"{_title(rows)}\n{what}")
+        tight = projection.scatter(
+            torch.tensor(rows[["x", "y"]].to_numpy(float)), torch.tensor(rows["class"].to_numpy())
+        )["ratio"]
+        title = f"{_title(rows)}\n{what}\nwithin/between scatter {tight:.3f}"
+        axis.set(aspect="equal", adjustable="datalim", title=title)
         axis.set(xlabel="first axis [activation units]", ylabel="second axis [activation units]")
         axis.legend(markerscale=1.6, title="class")
     return figure
@@ -477,11 +482,14 @@ def sweep_by_steps(table: pd.DataFrame, datasets: list[str]) -> Figure:
     return figure
 
 
-def sweet_spot_maps(response: pd.DataFrame, students: pd.DataFrame, datasets: list[str]) -> Figure:
+def sweet_spot_maps(
+    response: pd.DataFrame, students: pd.DataFrame, controls: pd.DataFrame, datasets: list[str]
+) -> Figure:
     """Figure 1 a, measured: batch sizes by epochs; the large teacher's entropy, and its student's accuracy.
 
     From records "response" of the group "sweep" and "baseline" of the group "sweet_spot", each `records.with_cells`, on
-    validation images; a frame marks the student's best.
+    validation images; a frame marks the student's best. Of `controls`, records "baseline", what a student of hard labels
+    alone reaches is in the title.
     """
     datasets = _recorded(students, datasets)
     figure, axes = _grid(len(datasets), 3.0, 9.5)
@@ -497,8 +505,12 @@ def sweet_spot_maps(response: pd.DataFrame, students: pd.DataFrame, datasets: li
                 not_yet(f"{TITLES[dataset]}\n{what}", axis)
                 continue
             grid = scale * of.pivot_table(index="batch", columns="epoch", values=value)
+            ends = {"vmin": 0, "vmax": np.log(10)} if table is response else {}  # the same colours in every map
+            if table is students:
+                alone = controls.merge(of[["dataset", "profile"]].drop_duplicates()).query("teacher == 'none'")
+                what += f"\n(from hard labels alone: {scale * alone[value].mean():.1f})" if len(alone) else ""
             labels = {"title": f"{_title(of)}\n{what}", "xlabel": "epochs", "ylabel": "batch size"}
-            _heatmap(axis, grid, form, 9, labels)
+            _heatmap(axis, grid, form, 9, labels, **ends)
             if table is students:
                 best = np.unravel_index(np.nanargmax(grid.to_numpy(float)), grid.shape)
                 axis.add_patch(plt.Rectangle(best[::-1], 1, 1, fill=False, edgecolor="#D55E00", linewidth=3))
@@ -674,7 +686,7 @@ def measured_responses(soft: pd.DataFrame, smoothing: list[float]) -> Figure:
     `soft` is records "soft_labels" of one data set and training.
     """
     first = soft[(soft["seed"] == 0) & (soft["example"] == 0)]
-    panels = [(f"{t} teacher", first[first["teacher"] == t]["probability"], COLOURS[t]) for t in TEACHERS]
+    panels = [(f"{t} teacher, T = 9", first[first["teacher"] == t]["probability"], COLOURS[t]) for t in TEACHERS]
     panels.append(("label smoothing", pd.Series(smoothing), "0.5"))
     figure, axes = plt.subplots(1, 3, figsize=(8.5, 3.0), sharey=True)
     for axis, (what, values, colour) in zip(axes, panels, strict=True):
@@ -684,7 +696,7 @@ def measured_responses(soft: pd.DataFrame, smoothing: list[float]) -> Figure:
         axis.bar(range(len(values)), values, color=colour)
         axis.set(title=what, xlabel="class", xticks=range(len(values)))
         axis.grid(axis="x", visible=False)
-    axes[0].set_ylabel("soft label at T = 9")
+    axes[0].set_ylabel("soft label")
     return figure
 
 
@@ -963,7 +975,7 @@ def training_lengths(table: pd.DataFrame, datasets: list[str]) -> Figure:
     """What the large teacher's students learn of a class they never saw, against its entropy at T = 9, as it is trained longer.
 
     Of `table`, `Study.variations`, the lengths of training at the usual rate are drawn, of one profile a data set: a line for
-    each batch size, each mark with its number of epochs, and the small teacher beside them.
+    each batch size, each mark with its number of epochs (but for the largest of three), and the small teacher beside them.
     """
     topics = ("as in Tables 4-6", "length", "retraining")
     rows = with_cells(table[(table["temperature"] == TABLE_TEMPERATURE) & table["topic"].isin(topics)])
@@ -983,14 +995,15 @@ def training_lengths(table: pd.DataFrame, datasets: list[str]) -> Figure:
     figure, panels = _panels(rows, datasets, "students' accuracy on\na class never seen [%]", sharey=True)
     colours = itertools.cycle((COLOURS["large"], *RETRAINED))
     places = itertools.cycle(((4, -9), (-4, 6), (6, -3)))  # of the numbers, so that those of two lines seldom meet
-    style = {size: (next(colours), next(places)) for size in sorted(rows["batch"].unique())}
+    sizes = sorted(rows["batch"].unique())
+    style, numbered = {size: (next(colours), next(places)) for size in sizes}, sizes[:2]
     for axis, of in panels:
         for teacher, each in of.groupby("teacher"):
             for size, line in each.sort_values("epoch").groupby("batch"):
                 colour, offset = (COLOURS["small"], (4, 3)) if teacher == "small" else style[size]
                 label = "small teacher" if teacher == "small" else f"large, batches of {size}"
                 axis.plot(line["entropy"], 100 * line["missing"], "-o", color=colour, markersize=5, label=label)
-                for point in line.itertuples():
+                for point in line.itertuples() if size in numbered else ():
                     where = (point.entropy, 100 * point.missing)
                     axis.annotate(
                         f"{point.epoch}", where, offset, textcoords="offset points", fontsize="small", color=colour

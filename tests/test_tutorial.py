@@ -9,12 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from kdutils import published, records, tutorial
-from kdutils.custom import classifier_logits
 from kdutils.data import load_dataset
 from kdutils.experiments import Study
 from kdutils.models import count_parameters
 from kdutils.protocols import PROFILES, key, seed_for
-from kdutils.training import epoch_order
+from kdutils.training import epoch_order, predict
 
 CPU = torch.device("cpu")
 _SMOKE = PROFILES["smoke"]
@@ -71,9 +70,7 @@ def test_training_follows_the_tutorial_step_by_step(monkeypatch, distilled):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    torch.testing.assert_close(
-        classifier_logits(found, images, CPU), classifier_logits(model.eval(), images, CPU), rtol=0, atol=1e-3
-    )
+    torch.testing.assert_close(predict(found, images), predict(model.eval(), images), rtol=0, atol=1e-3)
 
 
 def test_all_official_training_images_are_used_and_normalised():
