@@ -5,6 +5,7 @@ if nothing else is said, as in Tables 4-6; "equal" is what they are compared wit
 """
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -157,26 +158,26 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values(["dataset", "order", "teacher"], ascending=[True, True, False], ignore_index=True)
 
 
-#: What `findings` says of students that lack a class: topic, title, text, and whose numbers, by training, teacher, column.
+#: What `findings` says of students that lack a class: title, text, and whose accuracies, by training, teacher, column.
 _SAID = (
     (
-        "counterfeit",
-        "Permuted similarity labels, of the same entropy",
-        "from the small teacher's response {} % of a class never seen, with its similarity labels permuted {} %",
-        ("equal", "small", "missing"),
-        ("permuted", "small", "missing"),
+        "Size",
+        "students name {} % of a class never seen from the large teacher, at an eighth of its width {} %; from the small teacher "
+        "{} %, at an eighth of its width {} %",
+        *(("equal", "large", "missing"), ("width/8", "large", "missing")),
+        *(("equal", "small", "missing"), ("width/8", "small", "missing")),
     ),
     (
-        "network",
-        "Size and head",
-        "from the large teacher {} %, at an eighth of its width {} %; without dropout {} %; without hidden dense layers, and so "
-        "without dropout, {} %. From the small teacher {} %, at an eighth of its width {} %; with hidden dense layers and dropout {} %",
-        *(("equal", "large", "missing"), ("width/8", "large", "missing"), ("no dropout", "large", "missing")),
-        *(("no-dense", "large", "missing"), ("equal", "small", "missing"), ("width/8", "small", "missing")),
-        ("dense", "small", "missing"),
+        "Head",
+        "from the large teacher {} %, without dropout {} %, without hidden dense layers, and so without dropout, {} %",
+        *(("equal", "large", "missing"), ("no dropout", "large", "missing"), ("no-dense", "large", "missing")),
     ),
     (
-        "counterfeit",
+        "The same head for the small teacher",
+        "{} %, with hidden dense layers and dropout {} %",
+        *(("equal", "small", "missing"), ("dense", "small", "missing")),
+    ),
+    (
         "Suppression",
         "students of the large teacher name {} % of the class, with that output bias at its best {} %; so moved, students that were "
         "told nothing of it {} %",
@@ -187,34 +188,40 @@ _SAID = (
 )
 
 
-def findings(found: dict[str, pd.DataFrame], students: pd.DataFrame) -> list[str]:
+def findings(students: pd.DataFrame, title: Callable[[str, str], str]) -> list[str]:
     """What the page on causes answers, in lines of Markdown, one for each question that the records can answer.
 
     Parameters
     ----------
-    found : dict of DataFrame
-        By topic, "counterfeit" and "network", as `Study.variations` gives it, at one temperature; `dataset` as it is to be
-        named.
     students : DataFrame
-        Records "variations", named alike. Gains over hard labels are of students that lack no class, paired by seed.
+        Records "variations" at T = 9. Each line is of the seeds that all its numbers have; gains over hard labels are of
+        students that lack no class, paired by seed.
+    title : callable
+        From a data set and a profile to how they are named.
     """
     lines = []
-    for topic, title, text, *wanted in _SAID:
+    unseen = students[students["missing_class"].notna() & (students["temperature"] == TABLE_TEMPERATURE)]
+    for question, text, *wanted in _SAID:
         said = []
-        for (dataset, _), rows in found[topic].groupby(["dataset", "profile"], sort=False):
-            at = rows.set_index(["training", "teacher"])
-            if all((training, teacher) in at.index for training, teacher, _ in wanted):
-                numbers = [f"{100 * at.loc[(training, teacher), column]:.1f}" for training, teacher, column in wanted]
-                fewest = min(int(at.loc[(training, teacher), "seeds"]) for training, teacher, _ in wanted)
-                said.append(f"{dataset}, {fewest} seed{'s' * (fewest > 1)}: {text.format(*numbers)}")
+        for dataset, rows in unseen.groupby("dataset", sort=False):
+            # "paper", where it has all of them, else "cpu".
+            for profile, of in reversed([*rows.groupby("profile")]):
+                means = of.groupby(["training", "teacher", "seed"])[["accuracy_missing", "accuracy_missing_biased"]].mean()
+                each = [means[f"accuracy_{column}"].get((how, teacher), pd.Series()) for how, teacher, column in wanted]
+                seeds = set.intersection(*(set(values.index) for values in each))
+                if seeds:
+                    numbers = (f"{100 * values[[*seeds]].mean():.1f}" for values in each)
+                    count = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
+                    said.append(f"{title(dataset, profile)}, {count}: {text.format(*numbers)}")
+                    break
         if said:
-            lines.append(f"**{title}.** {'. '.join(said)}.")
+            lines.append(f"**{question}.** {'. '.join(said)}.")
     whole = over_hard_labels(students)
     whole = whole[(whole["temperature"] == TABLE_TEMPERATURE) & whole["training"].isin(["equal", *COUNTERFEITS])]
     gains = [
-        f"{dataset} {of.min():+.2f} to {of.max():+.2f} points"
-        for dataset in dict.fromkeys(found["counterfeit"]["dataset"])
-        if len(of := 100 * whole[whole["dataset"] == dataset].groupby(["training", "teacher"])["gain"].mean())
+        f"{title(*which)} {of.min():+.2f} to {of.max():+.2f} points"
+        for which, rows in whole.groupby(["dataset", "profile"], sort=False)
+        if len(of := 100 * rows.groupby(["training", "teacher"])["gain"].mean())
     ]
     if gains:
         lines.append(

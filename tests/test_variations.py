@@ -344,21 +344,41 @@ def test_a_variation_is_set_beside_the_same_seeds():
 
 
 def test_the_answer_is_read_from_the_records():
-    cell = {"dataset": "MNIST", "profile": "paper", "seeds": 1, "missing_biased": 0.75}
-    shares = {("equal", "small"): 0.957, ("permuted", "small"): 0.004, ("equal", "large"): 0.09, ("even", "large"): 0.0}
-    found = pd.DataFrame(cell | {"training": h, "teacher": t, "missing": share} for (h, t), share in shares.items())
-    whole = {"dataset": "MNIST", "profile": "paper", "missing_class": np.nan}
+    row = {"dataset": "mnist", "profile": "paper", "missing_class": 3.0, "temperature": 9.0, "accuracy": 0.9}
+    named = {("equal", "large", 0): 0.09, ("equal", "large", 1): 0.50, ("even", "large", 0): 0.0}
     students = pd.DataFrame(
-        whole | {"training": how, "teacher": teacher, "seed": seed, "temperature": at, "accuracy": accuracy}
+        row
+        | {
+            "training": how,
+            "teacher": teacher,
+            "seed": seed,
+            "accuracy_missing": share,
+            "accuracy_missing_biased": 0.75,
+        }
+        for (how, teacher, seed), share in named.items()
+    )
+    whole = pd.DataFrame(
+        row
+        | {
+            "missing_class": np.nan,
+            "training": how,
+            "teacher": teacher,
+            "seed": seed,
+            "temperature": at,
+            "accuracy": accuracy,
+        }
         for how, teacher, seed, at, accuracy in (
             *(("none", "none", 0, 1.0, 0.95), ("equal", "small", 0, 9.0, 0.96), ("even", "large", 0, 9.0, 0.92)),
-            ("equal", "small", 1, 9.0, 0.10),  # a seed without its control
+            *(("equal", "small", 1, 9.0, 0.10), ("alpha 0.5", "none", 0, 9.0, 0.5)),  # without a control; another loss
         )
     )
-    students = pd.concat([students, students.iloc[:1].assign(training="alpha 0.5", temperature=9.0, accuracy=0.5)])
-    by_topic = {"counterfeit": found, "network": found.iloc[:0]}
-    permuted, suppressed, gains = findings(by_topic, students)
-    assert "MNIST, 1 seed: from the small teacher's response 95.7 %" in permuted and "permuted 0.4 %" in permuted
-    assert "name 9.0 % of the class" in suppressed and "at its best 75.0 %" in suppressed
-    assert "MNIST -3.00 to +1.00 points" in gains
-    assert findings(dict.fromkeys(by_topic, found.iloc[:0]), students.iloc[:0]) == []
+    suppressed, gains = findings(pd.concat([students, whole]), "{} at {}".format)
+    assert "mnist at paper, 1 seed: students of the large teacher name 9.0 % of the class" in suppressed, (
+        "of shared seeds"
+    )
+    assert "at its best 75.0 %" in suppressed and "mnist at paper -3.00 to +1.00 points" in gains
+    reduced = students.assign(profile="cpu", accuracy_missing=0.2)
+    assert "mnist at paper" in findings(pd.concat([students, reduced]), "{} at {}".format)[0]
+    (instead,) = findings(pd.concat([students.query("training == 'equal'"), reduced]), "{} at {}".format)
+    assert "mnist at cpu, 1 seed: students of the large teacher name 20.0 %" in instead
+    assert findings(students.iloc[:0], "{} at {}".format) == []
