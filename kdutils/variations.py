@@ -218,6 +218,7 @@ def findings(students: pd.DataFrame, title: Callable[[str, str], str]) -> list[s
             lines.append(f"**{question}.** {'. '.join(said)}.")
     whole = over_hard_labels(students)
     whole = whole[(whole["temperature"] == TABLE_TEMPERATURE) & whole["training"].isin(["equal", *COUNTERFEITS])]
+    whole = whole[whole["profile"] == whole.groupby("dataset")["profile"].transform("max")]  # "paper", if it has any
     gains = [
         f"{title(*which)} {of.min():+.2f} to {of.max():+.2f} points"
         for which, rows in whole.groupby(["dataset", "profile"], sort=False)
