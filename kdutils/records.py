@@ -42,6 +42,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 _RUN = ("profile", "dataset", "training", "teacher", "seed")
 _SEARCH = ("dataset", "teacher", "student", "unseen", "train_size", "temperature", "alpha", "seed")
 _LEARNT = ("accuracy", "validation_best", "validation_last")
+_BIASED = ("bias", "accuracy_missing_biased", "accuracy_biased")  # with the missing class's output bias at its best
 #: The columns that identify a row of each table, in the order in which its rows are sorted; `run` is one of them.
 IDENTITY = {
     "missing_class": [*_RUN, "missing_class", "temperature", "run"],
@@ -68,11 +69,11 @@ IDENTITY = {
 }
 #: The columns that hold what was measured.
 VALUES = {
-    "missing_class": ["accuracy_missing", *_LEARNT],
+    "missing_class": ["accuracy_missing", *_LEARNT, *_BIASED],
     "few_examples": [*_LEARNT],
     "curves": ["validation", "loss"],
     "baseline": [*_LEARNT],
-    "variations": ["accuracy_missing", *_LEARNT, "bias", "accuracy_missing_biased", "accuracy_biased"],
+    "variations": ["accuracy_missing", *_LEARNT, *_BIASED],
     "related": [*_LEARNT, "entropy"],
     "response": [
         *("batch_size", "epochs", "accuracy", "entropy", "confidence"),
