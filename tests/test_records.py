@@ -40,6 +40,7 @@ def row(**changes) -> dict:
     """A row of missing_class."""
     identity = {"profile": "smoke", "dataset": "digits", "training": "equal", "teacher": "small", "seed": 0}
     values = {"accuracy_missing": 0.5, "accuracy": 0.9, "validation_best": 0.95, "validation_last": 0.94}
+    values |= {"bias": 1.5, "accuracy_missing_biased": 0.75, "accuracy_biased": 0.91}
     return {**identity, "missing_class": 0, "temperature": 3.0, "run": "0123456789abcdef", **values, **changes}
 
 
@@ -139,7 +140,7 @@ def test_an_unknown_table_is_refused():
         (lambda text: text.replace(b"large", b"small", 1), "line 2 was edited"),
         (lambda text: text + text.splitlines(True)[3], "line 18 says again what a line above it says"),
         (lambda text: b"", "cannot be read: No columns"),
-        (lambda text: text + b"a,b,c,d,e,f,g,h,i,j,k,l,m,n,o\n", "cannot be read: Error tokenizing"),
+        (lambda text: text + b"a," * 40 + b"b\n", "cannot be read: Error tokenizing"),
         (lambda text: b"\xff\xfe\x00" + text, "cannot be read"),
         (lambda text: text[: text.rindex(b",small")], r"line 17 is damaged"),
         (lambda text: text.replace(b"\n", b"\n<<<<<<< HEAD\n", 1), "line 2 is damaged"),
