@@ -206,7 +206,9 @@ def findings(students: pd.DataFrame, title: Callable[[str, str], str]) -> list[s
         for dataset, rows in unseen.groupby("dataset", sort=False):
             # "paper", where it has all of them, else "cpu".
             for profile, of in reversed([*rows.groupby("profile")]):
-                means = of.groupby(["training", "teacher", "seed"])[["accuracy_missing", "accuracy_missing_biased"]].mean()
+                means = of.groupby(["training", "teacher", "seed"])[
+                    ["accuracy_missing", "accuracy_missing_biased"]
+                ].mean()
                 each = [means[f"accuracy_{column}"].get((how, teacher), pd.Series()) for how, teacher, column in wanted]
                 seeds = set.intersection(*(set(values.index) for values in each))
                 if seeds:
@@ -247,16 +249,17 @@ def over_hard_labels(students: pd.DataFrame) -> pd.DataFrame:
 def of_same_seeds(students: pd.DataFrame, *topics: str) -> pd.DataFrame:
     """Of records "variations" those on these topics, and the "equal" ones of the same profile, data set and seed.
 
-    Counterfeits, which are controls of each other, are of the seeds that all of them have.
+    Counterfeits, which are controls of each other, are of the seeds that all of them have, and so are networks.
     """
     topic = {d: {name: v.topic for name, v in _known(d).items()} for d in students["dataset"].unique()}
     about = [topic[d].get(name) for d, name in zip(students["dataset"], students["training"], strict=True)]
     # Students that lack no class may have more seeds than the others.
     about = pd.Series(about, index=students.index)[students["missing_class"].notna()]
     found = students.loc[about.index[about.isin(topics)]]
-    controls = found[about[found.index] == "counterfeit"]
-    shared = [of_shared_seeds(rows) for _, rows in controls.groupby("profile")]
-    found = pd.concat([found.drop(controls.index), *shared]).sort_index()
+    for group in ("counterfeit", "network"):
+        compared = found[about[found.index] == group]
+        shared = [of_shared_seeds(rows) for _, rows in compared.groupby("profile")]
+        found = pd.concat([found.drop(compared.index), *shared]).sort_index()
     keys = ["profile", "dataset", "seed"]
     equal = students[students["training"] == "equal"].merge(found[keys].drop_duplicates())
     return pd.concat([equal, found], ignore_index=True)

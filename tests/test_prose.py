@@ -349,6 +349,38 @@ def retrained_beside_hard_labels() -> dict[str, object]:
     }
 
 
+@page("10_what_decides_it")
+def networks_on_several_seeds() -> dict[str, object]:
+    table = records.load("variations").query("profile == 'paper' and dataset == 'mnist' and temperature == 9")
+    table = table.dropna(subset="missing_class").groupby(["training", "teacher", "seed"])
+    named, moved = (100 * table[of].mean() for of in ("accuracy_missing", "accuracy_missing_biased"))
+    narrow = {teacher: named["width/8", teacher] for teacher in ("small", "large")}
+    ends = {teacher: f"{of.min():.0f} to {of.max():.0f} %" for teacher, of in narrow.items()}
+    pair = lambda how: "{:.0f} and {:.0f} %".format(*named[how, "large"])
+    return {
+        f"name {ends['small']} of the class from the small teacher, {ends['large']} from the large one": (
+            [*narrow["small"].index] == [*narrow["large"].index] == [0, 1, 2]
+        ),
+        f"with the bias moved they name {moved['width/8', 'large'].mean():.0f} % of it, at full width "
+        f"{moved['equal', 'large'].mean():.0f} %": True,
+        f"without dropout {pair('no dropout')}, without hidden dense layers {pair('no-dense')}": (
+            [*named["no-dense", "large"].index] == [*named["no dropout", "large"].index] == [0, 1]
+        ),
+    }
+
+
+@page("README.md")
+@page("book/index.md")
+def networks_in_short() -> dict[str, object]:
+    table = records.load("variations").query("profile == 'paper' and dataset == 'mnist' and temperature == 9")
+    named = 100 * table.groupby(["training", "teacher", "seed"])["accuracy_missing"].mean()
+    wide = named["width/8", "large"].mean()
+    return {
+        "little": wide < 25,
+        f"{named['no-dense', 'large'].mean():.0f} %, without its hidden dense layers and their dropout": True,
+    }
+
+
 @page("04_1_similarity_information")
 def with_t_squared() -> dict[str, object]:
     students = records.load("variations").query(

@@ -338,6 +338,11 @@ def test_a_variation_is_set_beside_the_same_seeds():
     more = pd.concat([students, students.iloc[[0]].assign(training="permuted", seed=0)], ignore_index=True)
     found = of_same_seeds(more, "counterfeit")[["training", "seed"]]
     assert {*found.itertuples(index=False, name=None)} == {("equal", 0), ("even", 0), ("permuted", 0)}, "as all have"
+    networks = [("width/8", 0), ("width/8", 2)]  # the other network has seed 0 alone
+    networks = pd.DataFrame(cell | {"training": how, "seed": seed} for how, seed in networks)
+    more = pd.concat([students, networks], ignore_index=True)
+    found = of_same_seeds(more, "network")[["training", "seed"]]
+    assert {*found.itertuples(index=False, name=None)} == {("equal", 0), ("no-dense", 0), ("width/8", 0)}
     assert names("loss") == []
     cpu = students.assign(profile="cpu").iloc[:3]
     assert set(of_same_seeds(pd.concat([students, cpu]), "network")["profile"]) == {"paper"}
