@@ -381,6 +381,18 @@ def networks_in_short() -> dict[str, object]:
     }
 
 
+@page("10_what_decides_it")
+def all_alike_beside_hard_labels() -> dict[str, object]:
+    rows = STUDY.verdicts().query("claim == 'only-regularises'").set_index("dataset")
+    mnist, fashion = rows.loc["mnist"], rows.loc["fashion_mnist"]
+    return {
+        f"on three seeds all alike is behind hard labels beyond the noise, from the large teacher by {-mnist['estimate']:.1f} "
+        f"points on MNIST and by {-fashion['estimate']:.1f} on Fashion-MNIST": (
+            mnist["seeds"] == fashion["seeds"] == 3 and max(mnist["high"], fashion["high"]) < 0
+        ),
+    }
+
+
 @page("04_1_similarity_information")
 def with_t_squared() -> dict[str, object]:
     students = records.load("variations").query(
@@ -947,7 +959,8 @@ def nobody_beats_hard_labels() -> dict[str, object]:
 @page("README.md")
 def in_short() -> dict[str, object]:
     named, biased, _ = suppression()
-    nothing = 100 * varied("counterfeit").loc["paper", "missing_biased"].xs("even", level="training")
+    nothing = records.load("variations").query("profile == 'paper' and temperature == 9 and training == 'even'")
+    nothing = 100 * nothing.groupby(["dataset", "teacher"])["accuracy_missing_biased"].mean()
     cost = -whole()["equal"].unstack()
     small, large = cost["small"], cost["large"]
     remains = heads()
@@ -961,8 +974,8 @@ def in_short() -> dict[str, object]:
         f"With the class's output bias moved to its best value, the gap shrinks from {named['mnist']:.0f} points to "
         f"{biased['mnist']:.0f} on MNIST and from {named['fashion_mnist']:.0f} to {biased['fashion_mnist']:.0f} on "
         f"Fashion-MNIST (T = 9, three seeds each); on CIFAR-10 from {named['cifar10']:.0f} to {biased['cifar10']:.0f} only (one)": True,
-        f"then name some of it too, {nothing.loc['mnist'].max():.0f} % on MNIST and {nothing.loc['fashion_mnist'].min():.0f} to "
-        f"{nothing.loc['fashion_mnist'].max():.0f} % on Fashion-MNIST": np.ptp(nothing.loc["mnist"]) < 0.5,
+        f"then name some of it too, {nothing.loc['mnist'].max():.0f} % on MNIST and {nothing.loc['fashion_mnist'].max():.0f} % "
+        "on Fashion-MNIST": all(np.ptp(nothing.loc[of]) < 0.6 for of in ("mnist", "fashion_mnist")),
         f"the small teachers' cost a student {small['mnist']:.1f} points (CIFAR-10's {small['cifar10']:.1f}), "
         f"the large ones' {large.min():.1f} to {large.max():.1f}": near(small["fashion_mnist"], small["mnist"], 0.05),
         f"({missing['4096x50']:.0f} % beside {missing['equal']:.0f} %) and saves no examples up to 100 a class; single-layer "
