@@ -157,6 +157,9 @@ def test_the_retrained_teacher_is_chosen_on_validation(tmp_path):
     assert study.chosen("fashion_mnist") == [], "a cell is lacking"
     records.add("baseline", rows[-2:], tmp_path)
     assert list(map(str, study.chosen("fashion_mnist"))) == ["1024x1"]
+    worse = [row | {"seed": 1, "run": "b" * 16, "validation_last": 0.1} for row in rows if row["training"] == "1024x1"]
+    records.add("baseline", worse, tmp_path)
+    assert list(map(str, study.chosen("fashion_mnist"))) == ["1024x1"], "no other cell has that seed"
     assert list(map(str, Study("cpu", ["mnist"], results=tmp_path).chosen("mnist"))) == ["4096x50"], "as the paper says"
 
 

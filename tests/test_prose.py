@@ -516,7 +516,7 @@ def single_layer_students() -> dict[str, object]:
     scales = table.groupby("dataset")["profile"].agg(set).to_dict()
     assert scales == {"mnist": {"paper"}, "fashion_mnist": {"cpu"}, "cifar10": {"cpu"}}, "the page names them"
     seeds = table.groupby("dataset")["seed"].nunique().to_dict()
-    assert seeds == {"mnist": 2, "fashion_mnist": 1, "cifar10": 1}, "and the seeds"
+    assert seeds == {"mnist": 2, "fashion_mnist": 3, "cifar10": 1}, "and the seeds"
     wide = 100 * table.pivot_table(index=["dataset", "training"], columns=["teacher", "temperature"], values="accuracy")
     mnist, fashion, cifar10 = (
         {
@@ -527,8 +527,8 @@ def single_layer_students() -> dict[str, object]:
     )
     gain = lambda of, cell: of["large"].loc[cell] - of["large"].loc["equal"]
     over_silence = lambda of, cell: of["large"].loc[cell] - of["uniform"].loc["uniform"]
-    best = table.query("training != 'none'").groupby("dataset")["accuracy"].max()
-    hard = table.query("training == 'none'").groupby("dataset")["accuracy"].mean()
+    best = table.query("training != 'none'").groupby(["dataset", "seed"])["accuracy"].max()
+    hard = table.query("training == 'none'").groupby(["dataset", "seed"])["accuracy"].mean()
     return {
         f"by {gain(mnist, '4096x50').dropna().loc[6:].min():.1f} to {gain(mnist, '4096x50').dropna().loc[6:].max():.1f} points": True,
         "On MNIST the retrained large teacher beats the large one at T = 6 and above": (
@@ -539,9 +539,9 @@ def single_layer_students() -> dict[str, object]:
         "From T = 15 on silence is as good a teacher or the better one": (
             over_silence(mnist, "4096x50").dropna().loc[15:] < 0.1
         ).all(),
-        "hard labels are ahead of every one of these teachers": best["mnist"] < hard["mnist"],
-        "On Fashion-MNIST it beats the large one from T = 9 on, by about four points": all(
-            near(g, 4, 1) for g in gain(fashion, "4096x1").loc[9:20]
+        "hard labels are ahead of every one of these teachers": (best["mnist"] < hard["mnist"]).all(),
+        "On Fashion-MNIST it beats the large one from T = 9 on, by about three points": all(
+            near(g, 3, 0.7) for g in gain(fashion, "4096x1").loc[9:20]
         ),
         "the uniform response does so by as much": (over_silence(fashion, "4096x1").loc[9:20].abs() < 0.5).all(),
         "at T = 3 so far that the mean over T is the lower one": gain(fashion, "4096x1").dropna().mean() < 0,
@@ -603,13 +603,6 @@ def where_no_class_is_missing() -> dict[str, object]:
     )
     again = 100 * again.groupby(["teacher", "seed_x"])[["accuracy_missing_x", "accuracy_missing_y"]].mean()
     again = again.diff(axis=1).iloc[:, 1].abs()
-    alike = claims._difference(
-        records.load("variations").query("profile == 'paper' and dataset == 'mnist' and missing_class.isna()"),
-        ["seed"],
-        "accuracy",
-        ("even", "large"),
-        ("none", "none"),
-    )
     taught = over_hard_labels(records.load("variations")).query("profile == 'paper'")
     hot = 100 * taught.query("training == 'equal' and temperature == 20").groupby(["dataset", "teacher"])["gain"].mean()
     right = records.load("response").query("profile == 'paper' and split == 'train' and temperature == 9")
@@ -641,9 +634,6 @@ def where_no_class_is_missing() -> dict[str, object]:
         and gains.loc[("cifar10", "small"), "even"] > 0,
         "agree within half a point for the small one and within two for the large one": (
             len(again) == 4 and again["small"].max() < 0.5 and again["large"].max() < 2
-        ),
-        f"behind hard labels beyond the noise, by {-100 * alike.mean():.1f} points from the large teacher": (
-            claims.interval(alike).high < 0
         ),
         f"conveys {means.min():.1f} to {means.max():.1f} % over three": len(means) == 3,
     }
