@@ -192,7 +192,10 @@ def _band(
 
 def _legend_below(figure: Figure, axes: Iterable[plt.Axes], columns: int, title: str | None = None) -> None:
     """One legend for all panels, below them: within a panel it would hide something."""
-    marks = {label: mark for axis in axes for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    marks: dict[str, Any] = {}  # of the first panel that has it
+    for axis in axes:
+        for mark, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            marks.setdefault(label, mark)
     if marks:
         figure.legend(marks.values(), marks.keys(), loc="outside lower center", ncols=columns, title=title)
 
