@@ -592,9 +592,8 @@ class Study:
         table = table.query("profile == @self.profile and dataset == @dataset and temperature == @TABLE_TEMPERATURE")
         cells = {str(c): c for c in sweep(self.full, dataset)}
         table = table[table["training"].isin(cells)]
-        known = table["training"].nunique()
         table = records.of_shared_seeds(table)
-        if known < len(cells) or table.empty:
+        if table["training"].nunique() < len(cells):
             return []
         mean = table.groupby("training")["validation_last"].mean().round(6)
         return [min(cells.values(), key=lambda c: (-mean[str(c)], c.epochs, c.batch_size))]

@@ -22,10 +22,10 @@ import hashlib
 import itertools
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -356,7 +356,9 @@ def judge(
 
 
 @contextlib.contextmanager
-def _under_way(make_teacher, make_student, data, asked, device: str, settings: Settings | None):
+def _under_way(
+    make_teacher: Factory | None, make_student: Factory, data: Any, asked: tuple, device: str, settings: Settings | None
+) -> Iterator["_Search"]:
     """What was asked is looked over, then the search; after it the caller's random numbers go on as if nothing had been."""
     settings, where = settings or Settings(), resolve_device(device)
     batch_sizes, max_epochs, temperature, alpha, budget, seed = asked
