@@ -459,3 +459,27 @@ def test_both_claims_are_reproduced_on_the_digits(smoke_study):
     found = found.set_index("claim").loc[["entropy-gap", "missing-class-gap"]]
     assert (found["verdict"] == "reproduced").all()
     assert (found["seeds"] == 1).all() and found[["low", "high"]].isna().all().all()
+
+
+def test_the_bar_of_students_in_a_pool_moves_before_a_fleet_has_ended(tmp_path, monkeypatch):
+    """The pool's counter is what the bar shows at each tick; it never goes back when a fleet has ended."""
+    monkeypatch.setenv("KDUTILS_CACHE", str(tmp_path / "cache"))
+    shown, bars, ending, make = [], [], experiments.in_order_of_ending, experiments.progress
+
+    def watched(pool, work, jobs, tick=None):
+        if tick:
+            pool.epochs.value += 1  # of a fleet that is under way
+            tick()
+            shown.append(bars[-1].n)
+            pool.epochs.value -= 1
+        yield from ending(pool, work, jobs, tick)
+
+    def bar(**options):
+        bars.append(make(**options))
+        return bars[-1]
+
+    monkeypatch.setattr(experiments, "fleets", lambda members, device: [members[::2], members[1::2]])
+    monkeypatch.setattr(experiments, "in_order_of_ending", watched)
+    monkeypatch.setattr(experiments, "progress", bar)
+    Study("smoke", ["digits"], seeds=1, compute="missing", device="cpu", results=tmp_path).ensure("missing_class")
+    assert shown == [1] and bars[-1].n == bars[-1].total
