@@ -24,7 +24,10 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that this works without an installed kdutils too
@@ -149,9 +152,8 @@ def write_front() -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from kdutils import plots, published, records
+    from kdutils import plots, published
     from kdutils.claims import DATASETS
-    from kdutils.data import class_names
 
     readme = ROOT / "README.md"
     before, rest = readme.read_text().split(FRONT[0])
@@ -159,12 +161,19 @@ def write_front() -> None:
         before + FRONT[0] + "\n\n" + verdicts("paper", list(DATASETS)) + "\n" + FRONT[1] + rest.split(FRONT[1])[1]
     )
     plots.use_theme()
-    table = records.load("missing_class").query("profile == 'paper' and training == 'equal'")
-    drawn = [d for d in DATASETS if d in set(table["dataset"])]
-    figure = plots.missing_class_maps(
-        table, published.load("missing_class"), drawn[:1], {d: class_names(d) for d in drawn}
-    )
-    figure.savefig(ROOT / "book" / "_static" / "front.png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    rows = front_rows()
+    figure = plots.suppression(rows, published.load("missing_class"), list(DATASETS))
+    # A test reads from the picture what it was drawn from.
+    about = {"Software": None, "Description": rows.to_csv(index=False, float_format="%.4f")}
+    figure.savefig(ROOT / "book" / "_static" / "front.png", dpi=110, bbox_inches="tight", metadata=about)
+
+
+def front_rows() -> "pd.DataFrame":
+    """What the figure on the front page and in README.md shows."""
+    from kdutils import records
+    from kdutils.variations import named_and_known
+
+    return named_and_known(records.load("variations").query("profile == 'paper'"))
 
 
 def check_executed(notebook: Path) -> None:

@@ -942,6 +942,69 @@ def counterfeits(table: pd.DataFrame, datasets: list[str]) -> Figure:
     return figure
 
 
+def suppression(rows: pd.DataFrame, published: pd.DataFrame, datasets: list[str]) -> Figure:
+    """What students name of a class they never saw, in print and here, and what they know of it, at T = 9.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        `variations.named_and_known`.
+    published : DataFrame
+        Tables 4-6.
+    datasets : list of str
+        The order of the panels.
+    """
+    printed = (
+        published[published["temperature"] == TABLE_TEMPERATURE].groupby(["dataset", "teacher"])["accuracy"].mean()
+    )
+    bars = {"in print": "named,\nin print", "named": "named,\nhere", "known": "bias at\nits best"}
+    bars |= {"told_nothing": "the same,\ntold nothing"}
+    figure, panels = _panels(rows[rows["training"] == "equal"], datasets, "accuracy on the missing class [%]")
+    for axis, of in panels:
+        of = of.assign(**{"in print": [printed.get((of["dataset"].iloc[0], t), np.nan) for t in of["teacher"]]})
+        for side, (teacher, colour) in zip((-0.2, 0.2), COLOURS.items(), strict=True):
+            seeds = of.loc[of["teacher"] == teacher, [*bars]]
+            for place, (bar, values) in enumerate(seeds.items()):
+                plain = bar in ("in print", "named")
+                style = {"color": colour} if plain else {"color": "none", "edgecolor": colour, "hatch": "////"}
+                style |= {"alpha": 0.45} if bar == "in print" else {}
+                mean, low, high = values.mean(), values.min(), values.max()
+                error = [[mean - low], [high - mean]] if values.nunique() > 1 else None
+                axis.bar(place + side, mean, 0.36, yerr=error, error_kw={"ecolor": "0.3", "lw": 1}, **style)
+                if not np.isnan(mean):
+                    where = {"xytext": (0, 2), "textcoords": "offset points", "ha": "center", "fontsize": "x-small"}
+                    axis.annotate(f"{mean:.0f}", (place + side, high), **where)
+        count = of["seed"].nunique()
+        axis.set(title=f"{_title(of)}, {count} seed{'s' * (count > 1)}", ylim=(0, 110), xticks=range(len(bars)))
+        axis.set_xticklabels(bars.values(), fontsize="small")
+        axis.grid(False, axis="x")
+    handles = [Patch(color=colour, label=f"{teacher} teacher") for teacher, colour in COLOURS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize="small")
+    return figure
+
+
+def suppression_table(rows: pd.DataFrame, caption: str, name: str) -> Table:
+    """A line a data set and teacher of `variations.named_and_known`, and for two trained alike one for their difference.
+
+    *Learned*: of the images that students who were told nothing do not name, the share by which theirs are more.
+    """
+    rows = rows.assign(above=rows["known"] - rows["told_nothing"])
+    rows["learned"] = 100 * rows["above"] / (100 - rows["told_nothing"])
+    values, lines = ["named", "known", "told_nothing", "above", "learned"], []
+    for (dataset, profile, training), of in rows.groupby(["dataset", "profile", "training"], sort=False):
+        each = {t: of[of["teacher"] == t].set_index("seed")[values] for t in TEACHERS if t in set(of["teacher"])}
+        if len(each) == 2:
+            each["small minus large"] = (each["small"] - each["large"]).dropna()
+        of_it = "" if training == "equal" else f", {training.replace('x', ' × ')}"
+        for teacher, seeds in each.items():
+            line = {"dataset": dataset, "profile": profile, "teacher": teacher + of_it, "seeds": len(seeds)}
+            lines.append(line | seeds.mean().to_dict())
+    shown = lambda row: title(row.dataset, row.profile)
+    columns = {"data": shown, "teacher": "{teacher}", "as named": "{named:.1f}", "bias at its best": "{known:.1f}"}
+    columns |= {"the same, told nothing": "{told_nothing:.1f}", "above that": "{above:.1f}", "learned": "{learned:.0f}"}
+    return formatted(pd.DataFrame(lines), columns | {"seeds": "{seeds}"}, caption, name)
+
+
 def ladder(table: pd.DataFrame, dataset: str) -> Figure:
     """What a missing class's students learn, against the teacher's size and its response's entropy and variance, at T = 9.
 

@@ -101,8 +101,13 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
         *(Variation(f"students, {n} epochs", "student", student={"epochs": n}) for n in (1, 2, 10, 20)),
         *(Variation(f"students, batch {n}", "student", student={"batch_size": n}) for n in (32, 128, 256)),
     ]
+    # What students of such a teacher name who were told nothing of the class: "even" is that of the "equal" ones.
+    silent = {"counterfeit": "even"}
+    found.append(Variation("width/8, told nothing", "control", {"variant": "width/8"}, silent, teachers=("large",)))
     if dataset != "digits":  # which are fewer than one such batch
         found += on_its_way(last, 20, 10, 5, 2, 1)
+        brief = Training(4096, 2)
+        found.append(Variation("4096x2, told nothing", "control", {}, silent, brief, teachers=("large",)))
     if dataset == "mnist":
         found += [
             Variation("8192x40", "retraining", training=Training(8192, 40), **large),
@@ -232,6 +237,31 @@ def findings(students: pd.DataFrame, title: Callable[[str, str], str]) -> list[s
             f"responses, own and counterfeit, at α = 0.99, T = 9 and without T²: {'; '.join(gains)}."
         )
     return lines
+
+
+def named_and_known(students: pd.DataFrame) -> pd.DataFrame:
+    """What students name of the class they lack, and what they know of it, where there is a control of the latter.
+
+    Parameters
+    ----------
+    students : DataFrame
+        Records "variations", of which those at T = 9 are used.
+
+    Returns
+    -------
+    DataFrame
+        One row a profile, data set, training, teacher and seed. Accuracy on the missing class in percent, mean over
+        classes: `named`, as it is; `known`, with that class's output bias at its best; `told_nothing`, the latter of
+        students of the same response without similarity information.
+    """
+    keys = ["profile", "dataset", "training", "teacher", "seed"]
+    unseen = students[students["missing_class"].notna() & (students["temperature"] == TABLE_TEMPERATURE)]
+    means = 100 * unseen.groupby(keys, sort=False)[["accuracy_missing", "accuracy_missing_biased"]].mean()
+    means = means.set_axis(["named", "known"], axis=1).reset_index()
+    controls = means.replace({"training": {"even": "equal, told nothing"}})
+    controls = controls[controls["training"].str.endswith(", told nothing")]
+    controls = controls.assign(training=controls["training"].str.removesuffix(", told nothing"))
+    return means.merge(controls.drop(columns="named").rename(columns={"known": "told_nothing"}), on=keys)
 
 
 def over_hard_labels(students: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from conftest import ROOT, load_book_builder
+from PIL import Image
 
 from kdutils import protocols, published, records
 from kdutils.claims import DATASETS
@@ -91,3 +92,10 @@ def test_readme_states_the_verdicts_of_the_records() -> None:
     builder = load_book_builder()
     text = (ROOT / "README.md").read_text().split(builder.FRONT[0])[1].split(builder.FRONT[1])[0]
     assert text.strip() == builder.verdicts("paper", list(DATASETS)).strip(), "run: python book/build.py front"
+
+
+def test_the_front_figure_is_drawn_from_the_records() -> None:
+    builder = load_book_builder()
+    drawn = Image.open(ROOT / "book" / "_static" / "front.png").text["Description"]
+    assert drawn.strip() == builder.front_rows().to_csv(index=False, float_format="%.4f").strip(), "run: build.py front"
+    assert len(drawn.splitlines()) > 10

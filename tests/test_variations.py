@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import Here
 
-from kdutils import experiments, records, running
+from kdutils import experiments, plots, records, running
 from kdutils.data import load_dataset
 from kdutils.experiments import Study, multiply_adds
 from kdutils.fleet import distil
@@ -20,7 +20,7 @@ from kdutils.records import IDENTITY, VALUES, load_tensors
 from kdutils.response import COUNTERFEITS, best_bias, counterfeit
 from kdutils.running import student_path
 from kdutils.training import load_response
-from kdutils.variations import Variation, findings, of_same_seeds, summarise, variations
+from kdutils.variations import Variation, findings, named_and_known, of_same_seeds, summarise, variations
 
 DATASETS = tuple(FULL_SIZE)
 EACH = [(dataset, v) for dataset in DATASETS for v in Study("paper", [dataset]).varied(dataset)]
@@ -387,3 +387,36 @@ def test_the_answer_is_read_from_the_records():
     (instead,) = findings(pd.concat([students.query("training == 'equal'"), reduced]), "{} at {}".format)
     assert "mnist at cpu, 1 seed: students of the large teacher name 20.0 %" in instead
     assert findings(students.iloc[:0], "{} at {}".format) == []
+
+
+def test_what_is_named_and_what_is_known_are_set_beside_each_other_by_seed():
+    """Two classes and seeds: small 0.8, 1.0 | large 0.1, 0.3; with the bias moved 0.9; told nothing 0.5."""
+    row = {"dataset": "mnist", "profile": "paper", "temperature": 9.0, "accuracy_missing_biased": 0.9}
+    named = {("small", 0): (0.7, 0.9), ("small", 1): (1.0, 1.0), ("large", 0): (0.0, 0.2), ("large", 1): (0.2, 0.4)}
+    own = [
+        row | {"training": "equal", "teacher": t, "seed": s, "missing_class": c, "accuracy_missing": values[c]}
+        for (t, s), values in named.items()
+        for c in (0, 1)
+    ]
+    told = row | {"seed": 0, "missing_class": 0, "accuracy_missing": 0.0, "accuracy_missing_biased": 0.5}
+    even = [told | {"training": "even", "teacher": t, "seed": s} for t, s in named]
+    brief = [
+        own[-1] | {"training": "4096x2", "seed": 0},
+        told | {"training": "4096x2, told nothing", "teacher": "large"},
+    ]
+    beside = [own[0] | {"temperature": 3.0, "accuracy_missing": 0.0}, own[0] | {"missing_class": np.nan}]
+    beside += [own[0] | {"training": "4096x5"}]  # without a control
+    found = named_and_known(pd.DataFrame([*own, *even, *brief, *beside]))
+    assert len(found) == 5 and found["told_nothing"].tolist() == pytest.approx([50] * 5)
+    assert found["known"].tolist() == pytest.approx([90] * 5)
+    at = found.query("training == 'equal'").set_index(["teacher", "seed"])
+    assert at["named"].to_dict() == pytest.approx({key: 50 * sum(values) for key, values in named.items()})
+
+    lines = plots.suppression_table(found, "", "").frame.set_index("teacher").drop(columns="data")
+    assert lines.loc["small minus large"].to_list() == ["70.0", "0.0", "0.0", "0.0", "0", "2"]
+    assert lines.loc["large"].to_list() == ["20.0", "90.0", "50.0", "40.0", "80", "2"]
+    assert lines.loc["large, 4096 × 2"].to_list() == ["40.0", "90.0", "50.0", "40.0", "80", "1"]
+    printed = pd.DataFrame({"dataset": ["mnist"], "teacher": ["small"], "temperature": [9.0], "accuracy": [97.5]})
+    (axis,) = (a for a in plots.suppression(found, printed, ["mnist"]).axes if a.get_title())
+    assert [text.get_text() for text in axis.texts] == ["98", "90", "90", "50", "20", "90", "50"]
+    assert axis.get_title() == "MNIST, 2 seeds"
