@@ -1,7 +1,8 @@
 """Each of the paper's claims as a test with a threshold, and the verdict it gives.
 
-All but four were fixed before any of their runs; those came when one seed of MNIST and reduced runs had been recorded
-(temperature-fall, faster, varies-less, not-linear). No threshold was changed since.
+Twelve were fixed before any of their runs. Four came when one seed of MNIST and reduced runs had been recorded
+(temperature-fall, faster, varies-less, not-linear), and one when two of its four networks had been (capacity: MNIST's, in
+the order that speaks against it). No threshold was changed since.
 
 A claim about capacity is decided on equally trained teachers only. With three seeds or more its intervals are paired t
 intervals over seeds; with fewer there is no interval, the verdict rests on the estimate and says so.
@@ -397,7 +398,8 @@ def _retrained_spread(table: pd.DataFrame, dataset: str) -> dict | None:
     verdicts = {found["verdict"] for found in each.values()}
     alike = verdicts.pop() if len(verdicts) == 1 else "partly"
     detail = "; ".join(f"{training}: {found['detail']}" for (training, _), found in each.items())
-    return next(iter(each.values())) | {"verdict": alike, "detail": detail}
+    fewest = min(each.values(), key=lambda found: found["interval"].seeds)  # which the verdict rests on as well
+    return fewest | {"verdict": alike, "detail": detail}
 
 
 @_claim(
@@ -463,7 +465,7 @@ def _falls_with_temperature(table: pd.DataFrame, dataset: str) -> dict | None:
 
 @_claim("faster", "4.2, Fig. 4", "curves", "few_examples")
 def _faster(table: pd.DataFrame, dataset: str) -> dict | None:
-    """From the small teacher a student learns faster: at equal steps it is ahead on the way.
+    """A student of the small teacher learns faster, in that it is ahead on the way, at equal steps.
 
     Validation accuracy, mean over ten equally spaced measurements while it learns, small minus large: above 0 at every
     number of examples (interval too). Partly: on the mean over all numbers.
