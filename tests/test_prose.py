@@ -1102,6 +1102,7 @@ def at_equal_epochs() -> dict[str, str]:
         f"{right.iloc[1]} and {right.iloc[2]} % of the test images, and entropy rises along; Fashion-MNIST's name {other.iloc[0]} and "
         f"{other.iloc[1]} % (one seed; {right_other.iloc[0]} and {right_other.iloc[1]} %). At equal steps they do not: 256 × 3 "
         f"conveys {brief} % and 4096 × 50 {long} %",
+        "05": f"batches of 256, 4096 and 8192 the large teacher conveys {first}, {larger[0]} and {larger[1]} % of it",
         "07": f"{larger[0]} and {larger[1]} % of the class from batches of 4096 and 8192 beside {first} %",
     }
 
@@ -1114,6 +1115,11 @@ def ten_epochs_in_short() -> dict[str, object]:
 @page("10_what_decides_it")
 def ten_epochs() -> dict[str, object]:
     return {at_equal_epochs()["10"]: True}
+
+
+@page("05_similarity_rich_inculcation")
+def ten_epochs_of_the_dial() -> dict[str, object]:
+    return {at_equal_epochs()["05"]: True}
 
 
 @page("07_verdict")
