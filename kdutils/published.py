@@ -6,12 +6,7 @@ import pandas as pd
 
 from kdutils.errors import check_name
 
-_NAMES = ("missing_class", "soft_labels", "networks", "statements", "tutorial")
-
-
-def names() -> tuple[str, ...]:
-    """Return the names that `load` knows."""
-    return _NAMES
+NAMES = ("missing_class", "soft_labels", "networks", "statements", "tutorial")
 
 
 def load(name: str) -> pd.DataFrame:
@@ -46,7 +41,7 @@ def load(name: str) -> pd.DataFrame:
     UserError
         If the name is unknown.
     """
-    check_name("published table", name, _NAMES)
+    check_name("published table", name, NAMES)
     with (resources.files("kdutils") / "published" / f"{name}.csv").open(encoding="utf-8") as file:
         types = {"temperature": float, "accuracy": float, "value": float, "section": str}
         return pd.read_csv(file, dtype=types, keep_default_na=False)

@@ -15,8 +15,8 @@ DATASETS = ["mnist", "fashion_mnist", "cifar10"]
 
 def test_every_name_loads_and_no_file_is_left_out():
     files = {p.name for p in (resources.files("kdutils") / "published").iterdir() if p.name.endswith(".csv")}
-    assert files == {f"{name}.csv" for name in published.names()}
-    for name in published.names():
+    assert files == {f"{name}.csv" for name in published.NAMES}
+    for name in published.NAMES:
         table = published.load(name)
         assert len(table) and not table.isna().any().any()
 
