@@ -210,16 +210,18 @@ def train_teacher(
     images = {split: s.images.to(device) for split, s in sets.items()}
     labels = sets["train"].labels.to(device)
 
-    model = _network(protocol)
+    seed = seed_for("init", protocol.seed, protocol.role)
+    model = create_model(protocol.dataset, protocol.role, dropout=protocol.dropout, seed=seed, variant=protocol.variant)
     # Convolutions of many channels run faster with channels last (on a CPU twice for MNIST's small teacher, 1.1 to 1.4
     # times for its large one); the order of the additions is the only thing it changes.
     layout = torch.channels_last
     model = model.to(device).to(memory_format=layout)
     optimizer = make_optimizer(model, protocol.optimizer, protocol.learning_rate)
-    done = _resume(protocol, model, optimizer)
+    checkpoint = teacher_folder(protocol) / "checkpoint.safetensors"
+    done = load_state(records.load_tensors(checkpoint), model, optimizer)
     if any(load_response(protocol, epoch) is None for epoch in filter(is_kept, range(1, min(done, epochs) + 1))):
         # A snapshot was lost or damaged, and only the last epoch's weights are kept: start again from the beginning.
-        (teacher_folder(protocol) / "checkpoint.safetensors").unlink()
+        checkpoint.unlink()
         return train_teacher(protocol, epochs, device=device, on_epoch=on_epoch)
 
     total, begun = (torch.zeros((), device=device) for _ in range(2))
@@ -251,15 +253,10 @@ def train_teacher(
         if is_kept(epoch) and not save_response(protocol, model, images, epoch, mean_loss, start):
             raise Diverged("logits are not finite", epoch, int(begun))  # the last step was one too many
         if epoch == epochs or time.perf_counter() - saved > CHECKPOINT_SECONDS:
-            records.save_tensors(teacher_folder(protocol) / "checkpoint.safetensors", state_of(model, optimizer, epoch))
+            records.save_tensors(checkpoint, state_of(model, optimizer, epoch))
             saved = time.perf_counter()
         if on_epoch:
             on_epoch(epoch, mean_loss)
-
-
-def _network(protocol: TeacherProtocol) -> Network:
-    seed = seed_for("init", protocol.seed, protocol.role)
-    return create_model(protocol.dataset, protocol.role, dropout=protocol.dropout, seed=seed, variant=protocol.variant)
 
 
 def save_response(
@@ -297,14 +294,10 @@ def state_of(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> 
     return state | {"epoch": torch.tensor(epoch)}
 
 
-def _resume(protocol: TeacherProtocol, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load the checkpoint into model and optimiser if there is one; return how many epochs it has."""
-    state = records.load_tensors(teacher_folder(protocol) / "checkpoint.safetensors")
-    return load_state(state, model, optimizer) if state else 0
-
-
-def load_state(state: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Bring model and optimiser to what `state_of` gave; return the epoch."""
+def load_state(state: dict[str, Tensor] | None, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Bring model and optimiser to what `state_of` gave, and return the epoch; None: leave them, epoch 0."""
+    if state is None:
+        return 0
     model.load_state_dict({n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")})
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in state.items():
@@ -317,11 +310,3 @@ def load_state(state: dict[str, Tensor], model: nn.Module, optimizer: torch.opti
             if tensor.shape == parameter.shape:  # fused Adam goes through memory: moments must lie as the weights do
                 values[field] = torch.empty_like(parameter).copy_(tensor)
     return int(state["epoch"])
-
-
-def load_teacher(protocol: TeacherProtocol, device: torch.device | str) -> nn.Module | None:
-    """The teacher's network, in evaluation mode, after the last epoch that it was trained for; None if it was not."""
-    device = torch.device(device)
-    model = _network(protocol).to(device)
-    optimizer = make_optimizer(model, protocol.optimizer, protocol.learning_rate)
-    return model.eval() if _resume(protocol, model, optimizer) else None
