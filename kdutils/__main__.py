@@ -179,17 +179,14 @@ def main(arguments: list[str] | None = None) -> None:
         rest = (options.seeds, "never", options.device, options.results)
         print(status(Study(p, own(p), *rest) for p in profiles).to_string(index=False))
         return
-    if "all" in options.artefacts:
-        options.artefacts = ["all"]
-    for name in options.artefacts if options.artefacts != ["all"] else ():
-        check_name("table or figure", name, ARTEFACTS)
+    everything = "all" in options.artefacts
+    names = list(ARTEFACTS) if everything else [check_name("table or figure", n, ARTEFACTS) for n in options.artefacts]
     with many.connect(options.dask) if options.dask else contextlib.nullcontext() as executor:
-        run(options, own(options.profile), executor)
+        run(options, names, own(options.profile), executor)
 
 
-def run(options: argparse.Namespace, datasets: list[str], executor: Executor | None) -> None:
-    """Run what is missing of the artefacts named, here or on an executor's workers."""
-    names = list(ARTEFACTS) if options.artefacts == ["all"] else options.artefacts
+def run(options: argparse.Namespace, names: list[str], datasets: list[str], executor: Executor | None) -> None:
+    """Run what is missing of these artefacts, here or on an executor's workers."""
     compute = "always" if options.afresh else "missing"
     study = Study(options.profile, datasets, options.seeds, compute, options.device, options.results, executor=executor)
     if not executor and resolve_device(options.device).type == "cuda":
@@ -197,12 +194,9 @@ def run(options: argparse.Namespace, datasets: list[str], executor: Executor | N
         # does, threads that outnumber its cores made measuring a teacher eighty times slower than training it.
         torch.set_num_threads(1)
     plan = [(name, [d for d in study.datasets if d in ARTEFACTS[name].datasets]) for name in names]
-    if options.artefacts != ["all"]:
-        for name, wanted in plan:
-            if ARTEFACTS[name].datasets and not wanted:
-                raise UserError(
-                    f"{name} is not shown for {', '.join(datasets)}; allowed: {', '.join(ARTEFACTS[name].datasets)}"
-                )
+    for name, wanted in plan:
+        if (allowed := ARTEFACTS[name].datasets) and not wanted and "all" not in options.artefacts:
+            raise UserError(f"{name} is not shown for {', '.join(datasets)}; allowed: {', '.join(allowed)}")
     needed: dict[str, None] = {}
     for name, wanted in plan:
         study.datasets = wanted
