@@ -20,7 +20,7 @@ import torch
 
 from kdutils import many, records, sweetspot
 from kdutils.claims import DATASETS
-from kdutils.data import SPLITS, data_hash, load_dataset
+from kdutils.data import data_hash
 from kdutils.errors import Parser, UserError, check_name, check_whole, run_command
 from kdutils.experiments import ARTEFACTS, Study, status
 from kdutils.models import INPUT_SHAPES, ROLES, create_model
@@ -32,8 +32,9 @@ from kdutils.protocols import (
     TABLE_TEMPERATURE,
     TEACHER_RATE,
     VALIDATION_SIZE,
+    SearchProtocol,
 )
-from kdutils.training import resolve_device, stratified
+from kdutils.training import load_splits, resolve_device
 
 
 def parser() -> Parser:
@@ -126,17 +127,13 @@ def search(options: argparse.Namespace) -> None:
     asked: dict[str, Any] = given("max_epochs", "temperature", "alpha", "budget", "seed")
     asked["batch_sizes"] = tuple(options.batch_sizes or map(shrunk, usual.sweep[dataset]))
     sweetspot.check_numbers(**asked, settings=settings)  # before data are downloaded
-    sets = {split: load_dataset(dataset, split) for split in SPLITS}
-    sizes = {"train": options.train_size, "validation": options.eval_size, "test": options.eval_size}
-    sets = {split: s.subset(stratified(s.labels, sizes[split])) for split, s in sets.items()}
+    named = given("dataset", "teacher", "student", "train_size", "eval_size")
+    protocol = SearchProtocol(data=data_hash(dataset), settings=dataclasses.asdict(settings), **named, **asked)
+    sets = load_splits(protocol)
     teacher, student = (functools.partial(create_model, dataset, role) for role in (options.teacher, options.student))
     usual_place = records.cache_root() / "searches"
     found = sweetspot.search(
         teacher, student, sets, **asked, device=options.device, settings=settings, checkpoint=usual_place
-    )
-    named = given("dataset", "teacher", "student", "train_size", "eval_size")
-    protocol = sweetspot.SearchProtocol(
-        data=data_hash(dataset), settings=dataclasses.asdict(settings), **named, **asked
     )
     outputs: tuple[tuple[object, Callable[[], None]], ...] = (
         (options.csv, lambda: found.table.to_csv(options.csv, index=False)),

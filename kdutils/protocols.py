@@ -170,6 +170,26 @@ class TutorialProtocol:
         _check(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SearchProtocol:
+    """A search on a data set and two networks of Table 7, as it is recorded."""
+
+    dataset: str
+    data: str  # SHA-256 of the decoded data set
+    teacher: str
+    student: str
+    train_size: int | None  # training images, stratified; None: all
+    eval_size: int | None  # validation and test images, likewise
+    batch_sizes: tuple[int, ...]
+    max_epochs: int
+    temperature: float
+    alpha: float
+    budget: float | None
+    seed: int
+    settings: dict  # of `sweetspot.Settings`
+    schema: int = SCHEMA
+
+
 # What runs implied before a field was added. A field at this value is left out of the canonical protocol, so that the
 # keys of older runs stay what they are. These values never change, whatever a field's default becomes.
 # (A teacher's `variant` is older than this rule, and stays.)

@@ -49,7 +49,7 @@ from kdutils.custom import (
 )
 from kdutils.data import SPLITS
 from kdutils.errors import UserError, check_folder, check_name, check_number, check_whole
-from kdutils.protocols import SCHEMA, key, seed_for
+from kdutils.protocols import SearchProtocol, key, seed_for
 from kdutils.response import entropy, select_examples
 from kdutils.running import progress
 from kdutils.training import CHECKPOINT_SECONDS, is_kept, load_state, predict, resolve_device, state_of, to_input
@@ -837,26 +837,6 @@ class Comparison:
 
 
 # -------------------------------------------------------------------- records
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchProtocol:
-    """A search on a data set and two networks of Table 7, as it is recorded."""
-
-    dataset: str
-    data: str  # SHA-256 of the decoded data set
-    teacher: str
-    student: str
-    train_size: int | None  # training images, stratified; None: all
-    eval_size: int | None  # validation and test images, likewise
-    batch_sizes: tuple[int, ...]
-    max_epochs: int
-    temperature: float
-    alpha: float
-    budget: float | None
-    seed: int
-    settings: dict  # of `Settings`
-    schema: int = SCHEMA
 
 
 def record(found: SweetSpot, protocol: SearchProtocol, images: int, device: torch.device, results: str = "") -> None:

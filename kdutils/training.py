@@ -21,7 +21,7 @@ from kdutils import records
 from kdutils.data import SPLITS, ImageSet, load_dataset
 from kdutils.errors import Diverged, UserError, check_name, check_whole
 from kdutils.models import Network, create_model
-from kdutils.protocols import StudentProtocol, TeacherProtocol, key, seed_for
+from kdutils.protocols import SearchProtocol, StudentProtocol, TeacherProtocol, key, seed_for
 
 # A large network's weights and moments take longer to write than a GPU takes for an epoch.
 CHECKPOINT_SECONDS = 10
@@ -71,7 +71,7 @@ def is_kept(epoch: int) -> bool:
     return epoch <= 10 or epoch % 5 == 0
 
 
-def load_splits(protocol: TeacherProtocol | StudentProtocol) -> dict[str, ImageSet]:
+def load_splits(protocol: TeacherProtocol | StudentProtocol | SearchProtocol) -> dict[str, ImageSet]:
     """Train, validation and test images as far as the protocol uses them; they are shared, hence not to be written to."""
     return _splits(protocol.dataset, protocol.train_size, protocol.eval_size, os.environ.get("KDUTILS_DATA", ""))
 
