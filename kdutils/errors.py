@@ -62,12 +62,11 @@ def check_number(name: str, value: object, low: float, high: float = math.inf, e
     raise UserError(f"{name} must be a number in {ends[0]}{low:g}, {high:g}{ends[1]}; got {value!r}")
 
 
-def check_whole(name: str, value: object, low: int, high: int | None = None) -> None:
+def check_whole(name: str, value: object, low: int, high: float = math.inf) -> None:
     """Raise UserError unless `value` is a whole number, of at least `low`, and at most `high` where there is one."""
-    most = math.inf if high is None else high
-    if isinstance(value, Integral) and not isinstance(value, bool) and low <= int(value) <= most:
+    if isinstance(value, Integral) and not isinstance(value, bool) and low <= int(value) <= high:
         return
-    allowed = f"of at least {low}" if high is None else f"from {low} to {high}"
+    allowed = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
     raise UserError(f"{name} must be a whole number {allowed}; got {value!r}")
 
 

@@ -485,8 +485,9 @@ class Study:
                 kinds.append((smoothing, {"temperature": 1.0, "alpha": ALPHA_LS}))
                 return [taught(t, "missing_class", missing_class=c, **how) for t, how in kinds for c in range(10)]
             case "few_examples" | "few_examples_controls" | "few_examples_retrained":
-                # Equal steps whatever the number of examples, and as many measurements on the way.
-                often: dict[str, Any] = {"epochs": EVALUATIONS, "steps": round(self.full.steps(dataset) / EVALUATIONS)}
+                # As many steps as on the whole transfer set, whatever the number of examples, and as many measurements.
+                steps = self.full.steps(dataset, STUDENT_BATCH[dataset], self.full.student_epochs[dataset])
+                often: dict[str, Any] = {"epochs": EVALUATIONS, "steps": round(steps / EVALUATIONS)}
                 numbers = self.full.numbers(dataset)
                 if group == "few_examples_controls":
                     # One that says nothing, and one that says how sure the small teacher is of each image.

@@ -141,7 +141,7 @@ def with_steps(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of `teachers` from cells of the sweep, with `batch` (as named at full scale), `epoch` and optimiser `steps`."""
     table = with_cells(table).dropna(subset="batch")
     cells = zip(table["profile"], table["dataset"], table["batch"], table["epoch"], strict=True)
-    return table.assign(steps=[PROFILES[p].teacher_steps(d, int(b), int(e)) for p, d, b, e in cells])
+    return table.assign(steps=[PROFILES[p].steps(d, int(b), int(e)) for p, d, b, e in cells])
 
 
 def per_doubling(table: pd.DataFrame, outcome: str) -> pd.DataFrame:

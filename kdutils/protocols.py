@@ -54,9 +54,8 @@ def seed_for(*parts: object) -> int:
 
 #: What the fields of protocols may be, where not the code that uses them says so.
 WHOLE = {
-    **dict.fromkeys(("batch_size", "epochs", "train_size", "eval_size", "examples", "steps"), (1, None)),
-    "seed": (0, None),
-    "teacher_epoch": (0, None),
+    **dict.fromkeys(("batch_size", "epochs", "train_size", "eval_size", "examples", "steps"), (1, math.inf)),
+    **dict.fromkeys(("seed", "teacher_epoch"), (0, math.inf)),
     "missing_class": (0, 9),
 }
 NUMBERS = {"alpha": (0, 1, "[]"), "dropout": (0, 1, "[)")} | dict.fromkeys(
@@ -199,7 +198,6 @@ IMPLIED: dict[type, dict[str, object]] = {
         **dict.fromkeys(("eval_size", "examples", "selection", "steps", "counterfeit", "loss")),
         "variant": "table7",
     },
-    TutorialProtocol: {},
 }
 
 
@@ -302,13 +300,8 @@ class Profile:
         """How many validation images an accuracy is measured on."""
         return self.eval_size[dataset] or VALIDATION_SIZE[dataset]
 
-    def steps(self, dataset: str) -> int:
-        """Optimiser steps of a student on the whole transfer set, hence of one on any number of examples."""
-        size = self.train_size[dataset] or FULL_SIZE[dataset]
-        return self.student_epochs[dataset] * -(-size // self.batch_size(dataset, STUDENT_BATCH[dataset]))
-
-    def teacher_steps(self, dataset: str, batch_size: int, epochs: int) -> int:
-        """Optimiser steps of a teacher trained at this batch size (named as at full scale) for so many epochs."""
+    def steps(self, dataset: str, batch_size: int, epochs: int) -> int:
+        """Optimiser steps of a network trained at this batch size (named as at full scale) for so many epochs."""
         size = self.train_size[dataset] or FULL_SIZE[dataset]
         return epochs * -(-size // self.batch_size(dataset, batch_size))
 
