@@ -10,6 +10,7 @@ intervals over seeds; with fewer there is no interval, the verdict rests on the 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,29 +51,26 @@ class Interval:
 
 
 def interval(per_seed: pd.Series) -> Interval:
-    """Mean over seeds and its 95 % t interval, of one (paired) value a seed."""
-    values = per_seed.to_numpy(float)
-    mean, n = float(values.mean()), len(values)
+    """Mean over seeds and its 95 % t interval, of one (paired) value a seed; NaN where there is none."""
+    mean, n = float(per_seed.mean(skipna=False)), len(per_seed)
     if n < 3:
         return Interval(mean, float("nan"), float("nan"), n)
-    half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n))
+    half = float(stdtrit(n - 1, 0.975) * per_seed.std(skipna=False) / np.sqrt(n))
     return Interval(mean, mean - half, mean + half, n)
 
 
 _claims: list[Claim] = []
 
 
-def _claim(
-    id: str, section: str, records: str, group: str, what: str = Claim.what, datasets: tuple[str, ...] = DATASETS
-) -> Callable[[Decide], Decide]:
-    """Makes a claim of the function that decides it.
+def _claim(id: str, section: str, records: str, group: str, **more: Any) -> Callable[[Decide], Decide]:
+    """Makes a claim of the function that decides it; `more` are its other fields.
 
     Its docstring is the claim's statement and then, after a blank line, the test; braces stand for a threshold's number.
     """
 
     def add(decide: Decide) -> Decide:
         statement, test = (" ".join(of.split()) for of in (decide.__doc__ or "").format(**globals()).split("\n\n"))
-        _claims.append(Claim(id, section, statement, test, records, group, decide, datasets, what))
+        _claims.append(Claim(id, section, statement, test, records, group, decide, **more))
         return decide
 
     return add

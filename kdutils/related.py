@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from kdutils.claims import Interval, interval
+from kdutils.claims import interval
 from kdutils.experiments import StudentRun, Study, TeacherRun, multiply_adds, passes
 from kdutils.fleet import Student
 from kdutils.models import count_parameters, create_model
@@ -343,7 +343,7 @@ def _relative(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _interval(name: str, values: pd.Series) -> dict[str, float]:
-    found = interval(values) if len(values) else Interval(float("nan"), float("nan"), float("nan"), 0)
+    found = interval(values)
     return {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}
 
 

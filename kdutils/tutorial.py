@@ -198,8 +198,7 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
     sizes |= {"distilled": sizes["student"], "gain": 0}
     rows = []
     for network, accuracy in printed.items():
-        found, values = interval(ours[network].dropna()), ours[network]
-        row = {"network": network, "parameters": sizes[network], "published": accuracy}
-        row |= {"estimate": found.estimate, "low": found.low, "high": found.high, "seeds": found.seeds}
+        values = ours[network].dropna()
+        row = {"network": network, "parameters": sizes[network], "published": accuracy, **vars(interval(values))}
         rows.append(row | {"lowest": values.min(), "highest": values.max()})
     return pd.DataFrame(rows)
