@@ -1043,21 +1043,18 @@ def training_lengths(table: pd.DataFrame, datasets: list[str]) -> Figure:
     Of `table`, `Study.variations`, the lengths of training at the usual rate are drawn, of one profile a data set: a line for
     each batch size, each mark with its number of epochs (but for the largest of three), and the small teacher beside them.
     """
+
+    def cell(row: Any) -> str:
+        """A row's training as batch size and epochs, where it is one at the usual rate."""
+        usual = trainings(PROFILES[row.profile], row.dataset)["equal"]["large"]
+        lasting = f"{usual.epochs} epochs" if row.training == "equal" else row.training
+        return re.sub(r"^(\d+) epochs$", rf"{usual.batch_size}x\1", lasting)
+
     topics = ("as in Tables 4-6", "length", "retraining")
-    rows = with_cells(table[(table["temperature"] == TABLE_TEMPERATURE) & table["topic"].isin(topics)])
-    best = rows.groupby("dataset")["profile"].transform("max")  # "paper", if it has any
-    rows = rows[rows["profile"] == best]
-    usual = [
-        trainings(PROFILES[profile], dataset)["equal"]["large"]
-        for profile, dataset in zip(rows["profile"], rows["dataset"], strict=True)
-    ]
-    epochs = rows["training"].str.extract(r"^(\d+) epochs$", expand=False)
-    epochs = epochs.mask(rows["training"] == "equal", [str(how.epochs) for how in usual])
-    rows = rows.assign(
-        epoch=rows["epoch"].fillna(epochs.astype(float).astype("Int64")),
-        batch=rows["batch"].fillna(pd.Series([how.batch_size for how in usual], rows.index, dtype="Int64")),
-    )
-    rows = rows[(rows["teacher"] == "large") & rows["epoch"].notna() | (rows["training"] == "equal")]
+    rows = table[(table["temperature"] == TABLE_TEMPERATURE) & table["topic"].isin(topics)]
+    rows = rows[rows["profile"] == rows.groupby("dataset")["profile"].transform("max")]  # "paper", if it has any
+    rows = rows[(rows["teacher"] == "large") | (rows["training"] == "equal")]
+    rows = with_cells(rows.assign(training=[cell(row) for row in rows.itertuples()])).dropna(subset="epoch")
     figure, panels = _panels(rows, datasets, "students' accuracy on\na class never seen [%]", sharey=True)
     colours = itertools.cycle((COLOURS["large"], *RETRAINED))
     places = itertools.cycle(((4, -9), (-4, 6), (6, -3)))  # of the numbers, so that those of two lines seldom meet
