@@ -451,6 +451,7 @@ class _Search:
             "probe": select_examples(None, labels, few, selection="random", seed=seed_for("probe", seed)),
             "full": torch.arange(len(labels)),
         }
+        self.unseen = settings.unseen or (-1,)
         self.epochs = {"probe": settings.probe_epochs, "full": settings.student_epochs}
         self.rows: list[tuple] = []  # as TABLE_COLUMNS
         self.correct: dict[tuple[str, str], dict[Cell, list[Tensor]]] = {}  # by stage and part: (N,) a repeat
@@ -463,13 +464,10 @@ class _Search:
 
     # -------------------------------------------------- what things cost, in example-passes
 
-    def unseen(self) -> tuple[int, ...]:
-        return self.settings.unseen or (-1,)
-
     def price(self, stage: str) -> int:
         """Example-passes of one response's students."""
         labels = self.labels["train"][self.transfer[stage]]
-        kept = sum(int((labels != c).sum()) for c in self.unseen())
+        kept = sum(int((labels != c).sum()) for c in self.unseen)
         return kept * self.epochs[stage] * self.settings.repeats
 
     def rung_price(self, alive: list[_Teacher], done: int, until: int) -> int:
@@ -671,7 +669,7 @@ class _Search:
         settings, cells = self.settings, list(responses)
         names = ("validation", "test") if stage == "full" else ("validation",)
         alphas = [0.0 if c == HARD else self.alpha for c in cells]
-        for repeat, unseen in itertools.product(range(settings.repeats), self.unseen()):
+        for repeat, unseen in itertools.product(range(settings.repeats), self.unseen):
             start = time.perf_counter()
             chosen = self.transfer[stage]
             chosen = chosen[self.labels["train"][chosen] != unseen]
@@ -711,7 +709,7 @@ class _Search:
                 of = self.labels[name] == unseen if unseen >= 0 else torch.ones_like(right[0])
                 kept = self.correct.setdefault((stage, name), {})
                 for cell, each, loss in zip(cells, right, losses.tolist(), strict=True):
-                    if unseen == self.unseen()[0]:
+                    if unseen == self.unseen[0]:
                         kept.setdefault(cell, []).append(each[of])
                     else:  # another class of the same repeat
                         kept[cell][-1] = torch.cat([kept[cell][-1], each[of]])
@@ -734,12 +732,10 @@ class _Search:
 
     def choose(self, cells: list[Cell], most: int) -> list[Cell]:
         """The cells to distil in full: the best probe of each batch size first, then the next best."""
-        probes, seen = self.compare("probe", "validation"), dict.fromkeys((c[1] for c in cells), 0)
-        order = []
-        for cell in sorted(cells, key=lambda c: (-probes.mean(c), c[2], c[1])):
-            seen[cell[1]] += 1
-            order.append((seen[cell[1]] > 1, cell))
-        return [cell for _, cell in sorted(order, key=lambda pair: pair[0])][:most]
+        probes = self.compare("probe", "validation")
+        ranked = sorted(cells, key=lambda c: (-probes.mean(c), c[2], c[1]))
+        first = {cell[1]: cell for cell in reversed(ranked)}
+        return sorted(ranked, key=lambda c: c != first[c[1]])[:most]
 
     def compare(self, stage: str, part: str) -> "Comparison":
         of = self.correct[stage, part]
@@ -845,6 +841,6 @@ def record(found: SweetSpot, protocol: SearchProtocol, images: int, device: torc
         name: getattr(protocol, name) for name in ("dataset", "teacher", "student", "temperature", "alpha", "seed")
     }
     shared |= {"unseen": len(found.settings.unseen), "train_size": images, "run": key(protocol)}
-    records.add("sweetspot", (found.cells.assign(**shared)).to_dict("records"), results)
-    records.add("sweetspot_cost", (found.cost.assign(**shared)).to_dict("records"), results)
+    records.add("sweetspot", found.cells.assign(**shared).to_dict("records"), results)
+    records.add("sweetspot_cost", found.cost.assign(**shared).to_dict("records"), results)
     records.add_runs([(protocol, protocol.max_epochs, float(found.cost["seconds"].sum()))], device, results)
