@@ -104,8 +104,7 @@ def rank_correlations(
         for n, guide in enumerate(guides):
             known = again[~np.isnan(again[:, n]), n]
             low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
-            row = dict(zip(within, names, strict=True)) | {"guide": guide, "correlation": found[n]}
-            rows.append(row | {"low": low, "high": high, "teachers": len(of), "runs": len(members)})
+            rows.append((*names, guide, found[n], low, high, len(of), len(members)))
     return pd.DataFrame(rows, columns=[*within, "guide", "correlation", "low", "high", "teachers", "runs"])
 
 

@@ -237,13 +237,9 @@ def with_cells(table: pd.DataFrame) -> pd.DataFrame:
 
 def of_shared_seeds(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the seeds that all of a data set's trainings and teachers have, so that means over seeds compare."""
-
-    def shared(rows: pd.DataFrame) -> pd.DataFrame:
-        seeds = (set(of) for _, of in rows.groupby(["training", "teacher"])["seed"])
-        return rows[rows["seed"].isin(set.intersection(*seeds))]
-
-    parts = [shared(rows) for _, rows in table.groupby("dataset", sort=False)]
-    return pd.concat(parts) if parts else table
+    runs = table.groupby(["dataset", "training", "teacher"]).ngroup()
+    of_seed = runs.groupby([table["dataset"], table["seed"]]).transform("nunique")
+    return table[of_seed == runs.groupby(table["dataset"]).transform("nunique")]
 
 
 def add(name: str, rows: list[dict], results: str | Path = "") -> None:

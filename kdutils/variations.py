@@ -281,10 +281,9 @@ def of_same_seeds(students: pd.DataFrame, *topics: str) -> pd.DataFrame:
 
     Counterfeits, which are controls of each other, are of the seeds that all of them have, and so are networks.
     """
-    topic = {d: {name: v.topic for name, v in _known(d).items()} for d in students["dataset"].unique()}
-    about = [topic[d].get(name) for d, name in zip(students["dataset"], students["training"], strict=True)]
+    known = [_known(d).get(name) for d, name in zip(students["dataset"], students["training"], strict=True)]
     # Students that lack no class may have more seeds than the others.
-    about = pd.Series(about, index=students.index)[students["missing_class"].notna()]
+    about = pd.Series([v and v.topic for v in known], students.index)[students["missing_class"].notna()]
     found = students.loc[about.index[about.isin(topics)]]
     for group in ("counterfeit", "network"):
         compared = found[about[found.index] == group]
