@@ -913,7 +913,7 @@ class Study:
     ) -> None:
         from kdutils import related
 
-        rows: dict[str, list[dict]] = {}
+        rows: dict[str, list[dict]] = collections.defaultdict(list)
         made, learned_from, failed = [], [], []
         for same, student in zip(runs, students, strict=True):
             member = same[0].protocol
@@ -940,13 +940,13 @@ class Study:
                 row = {"profile": self.profile, **run.names, **measured}
                 if run.table == "related":
                     row |= related.measured(run, labels)
-                rows.setdefault(run.table, []).append(row)
+                rows[run.table].append(row)
                 if run.table == "few_examples":
                     points = enumerate(zip(student.curve.tolist(), student.loss.tolist(), strict=True), 1)
-                    curve = [
-                        {"step": n * (member.steps or 0), "validation": a, "loss": loss} for n, (a, loss) in points
-                    ]
-                    rows.setdefault("curves", []).extend(row | point for point in curve)
+                    rows["curves"] += (
+                        row | {"step": n * (member.steps or 0), "validation": a, "loss": loss}
+                        for n, (a, loss) in points
+                    )
             made.append((member, member.epochs, float(student.seconds)))  # type: ignore[arg-type]  # stored by now
             learned_from.append("" if student.taught_by is None else f"{int(student.taught_by):08x}")
         records.add_failures(failed, hardware, self.results)

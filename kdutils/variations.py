@@ -44,13 +44,12 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
         Variation(f"4096x{n}", "retraining", training=Training(4096, n), **large) for n in epochs
     ]
     short = dataset == "cifar10"  # whose students and large teacher cost ten times the others'
-    for alpha in (0.5, 0.9, 0.99, 1.0):
-        for squared in (False, True):
-            if (alpha, squared) != (0.99, False) and (not short or (alpha, squared) in ((0.99, True), (1.0, False))):
-                name = f"alpha {alpha:g}" + (", T²" if squared else "")
-                at = (3.0, TABLE_TEMPERATURE, 20.0) if alpha == 0.99 and not short else (TABLE_TEMPERATURE,)
-                loss = {"alpha": alpha, "scale_by_t2": squared}
-                found.append(Variation(name, "loss", student=loss, temperatures=at, whole=True))
+    losses = [(0.5, False), (0.5, True), (0.9, False), (0.9, True), (0.99, True), (1.0, False), (1.0, True)]
+    for alpha, squared in [(0.99, True), (1.0, False)] if short else losses:
+        name = f"alpha {alpha:g}" + (", T²" if squared else "")
+        at = (3.0, TABLE_TEMPERATURE, 20.0) if alpha == 0.99 and not short else (TABLE_TEMPERATURE,)
+        loss = {"alpha": alpha, "scale_by_t2": squared}
+        found.append(Variation(name, "loss", student=loss, temperatures=at, whole=True))
     if short:
         found += [
             Variation("batchnorm", "network", {"variant": "batchnorm"}, teachers=("small",)),
