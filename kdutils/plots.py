@@ -965,9 +965,9 @@ def suppression(rows: pd.DataFrame, published: pd.DataFrame, datasets: list[str]
         for side, (teacher, colour) in zip((-0.2, 0.2), COLOURS.items(), strict=True):
             seeds = of.loc[of["teacher"] == teacher, [*bars]]
             for place, (bar, values) in enumerate(seeds.items()):
-                plain = bar in ("in print", "named")
-                style = {"color": colour} if plain else {"color": "none", "edgecolor": colour, "hatch": "////"}
-                style |= {"alpha": 0.45} if bar == "in print" else {}
+                style: dict[str, Any] = {"color": colour, "alpha": 0.45 if bar == "in print" else 1}
+                if bar in ("known", "told_nothing"):
+                    style = {"color": "none", "edgecolor": colour, "hatch": "////"}
                 mean, low, high = values.mean(), values.min(), values.max()
                 error = [[mean - low], [high - mean]] if values.nunique() > 1 else None
                 axis.bar(place + side, mean, 0.36, yerr=error, error_kw={"ecolor": "0.3", "lw": 1}, **style)
@@ -1000,7 +1000,12 @@ def suppression_table(rows: pd.DataFrame, caption: str, name: str) -> Table:
             line = {"dataset": dataset, "profile": profile, "teacher": teacher + of_it, "seeds": len(seeds)}
             lines.append(line | seeds.mean().to_dict())
     shown = lambda row: title(row.dataset, row.profile)
-    columns = {"data": shown, "teacher": "{teacher}", "as named": "{named:.1f}", "bias at its best": "{known:.1f}"}
+    columns: dict[str, Any] = {
+        "data": shown,
+        "teacher": "{teacher}",
+        "as named": "{named:.1f}",
+        "bias at its best": "{known:.1f}",
+    }
     columns |= {"the same, told nothing": "{told_nothing:.1f}", "above that": "{above:.1f}", "learned": "{learned:.0f}"}
     return formatted(pd.DataFrame(lines), columns | {"seeds": "{seeds}"}, caption, name)
 

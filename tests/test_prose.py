@@ -912,7 +912,7 @@ def the_share_learned() -> dict[str, object]:
     bias = records.load("variations").query("profile == 'paper' and dataset == 'mnist' and temperature == 9")
     bias = bias[bias["training"] == "equal"].groupby("teacher")["bias"].mean()
     student = next(r.protocol for r in STUDY.runs_of("mnist", 0, "missing_class"))
-    steps = PROFILES["paper"].steps("mnist")  # of a student that lacks no class
+    steps = PROFILES["paper"].steps("mnist", student.batch_size, student.epochs)  # of a student that lacks no class
     return {
         f"the large teachers taught {large[0]}, {large[1]} and {large[2]} %, the small ones {small[0]}, {small[1]} and {small[2]} %": (
             True
