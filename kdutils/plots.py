@@ -705,6 +705,8 @@ def measured_responses(soft: pd.DataFrame, smoothing: list[float]) -> Figure:
 
 def images(table: pd.DataFrame) -> Figure:
     """The recorded images side by side, with their place in the test set."""
+    if table.empty:
+        return not_yet("images")
     figure, axes = plt.subplots(1, len(table), figsize=(1.5 * len(table), 1.9), squeeze=False)
     for axis, image in zip(axes[0], table.itertuples(), strict=True):
         pixels = np.frombuffer(bytes.fromhex(image.pixels), np.uint8).reshape(image.channels, image.height, image.width)

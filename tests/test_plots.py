@@ -5,6 +5,7 @@ The book's own build executes the same notebooks in kernels, where nothing tells
 
 import os
 import re
+from collections.abc import Iterator
 
 import matplotlib
 
@@ -22,17 +23,29 @@ from kdutils import plots
 PAGES = sorted(p.stem for p in (ROOT / "notebooks").glob("*.ipynb") if not p.stem.startswith("08"))
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_every_figure_of_a_page_shows_something_or_says_that_it_is_not_run(name, monkeypatch):
+def run(
+    name: str, monkeypatch: pytest.MonkeyPatch, **parameters: str
+) -> Iterator[tuple[nbformat.NotebookNode, list[object]]]:
+    """Execute a page's code cells, one after the other, and give each with all that has been displayed."""
     monkeypatch.chdir(ROOT / "notebooks")
     shown: list[object] = []
     monkeypatch.setattr("IPython.display.display", lambda *objects, **_: shown.extend(objects))
     namespace: dict[str, object] = {}
-    figures = 0
     for cell in nbformat.read(f"{name}.ipynb", as_version=4).cells:
         if cell.cell_type != "code" or "remove-cell" in cell.metadata.get("tags", []):
             continue
         exec(compile(cell.source, f"{name} {cell.id}", "exec"), namespace)  # noqa: S102 - the book's own cells
+        if "parameters" in cell.metadata.get("tags", []):
+            namespace |= parameters
+        yield cell, shown
+        plt.close("all")
+    assert os.getcwd() == str(ROOT / "notebooks")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_figure_of_a_page_shows_something_or_says_that_it_is_not_run(name, monkeypatch):
+    figures, shown = 0, []
+    for cell, shown in run(name, monkeypatch):
         if "figure" in cell.metadata.get("mystnb", {}):
             (number,) = plt.get_fignums()
             axes = plt.figure(number).get_axes()
@@ -40,14 +53,18 @@ def test_every_figure_of_a_page_shows_something_or_says_that_it_is_not_run(name,
             written = {text.get_text() for axis in axes for text in axis.texts}
             assert any(axis.has_data() for axis in axes) or plots.NOT_YET in written, f"{cell.id} draws nothing"
             figures += 1
-        plt.close("all")
     tables = [table for table in shown if isinstance(table, plots.Table)]
     assert figures or tables
     for table in tables:
         assert len(table.frame), f"{table.name} has no line"
         assert table.caption and not re.search(r"\bnan\b|None|\{|\}", table.markdown()), table.name
         assert f'id="T_{table.name}' in table._repr_html_()
-    assert os.getcwd() == str(ROOT / "notebooks")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_of_records_that_are_empty_does_not_fail(name, tmp_path, monkeypatch):
+    for cell, _ in run(name, monkeypatch, results=str(tmp_path)):
+        assert len(plt.get_fignums()) == ("figure" in cell.metadata.get("mystnb", {})), cell.id
 
 
 def test_bold_is_bold_in_html_and_nothing_is_cut_off():
