@@ -937,6 +937,24 @@ def a_sixth_of_the_gap() -> dict[str, object]:
 
 
 @page("10_what_decides_it")
+def learned_at_an_eighth() -> dict[str, object]:
+    told = named_and_known(
+        records.load("variations").query("profile == 'paper' and dataset == 'mnist' and teacher == 'large'")
+    )
+    told["above"] = told["known"] - told["told_nothing"]
+    told["learned"] = 100 * told["above"] / (100 - told["told_nothing"])
+    assert told.groupby("training")["seed"].nunique()[["equal", "width/8"]].eq(3).all()
+    full, narrow = (
+        told[told["training"] == how].mean(numeric_only=True).map("{:.0f}".format) for how in ("equal", "width/8")
+    )
+    return {
+        f"name {narrow['known']} % of it, at full width {full['known']} %; students told nothing so name {narrow['told_nothing']} % at "
+        f"an eighth and {full['told_nothing']} % at full width. Above that they learned {narrow['above']} and {full['above']} points, "
+        f"or, of what was left to learn, {narrow['learned']} and {full['learned']} %": True,
+    }
+
+
+@page("10_what_decides_it")
 def width_in_points() -> dict[str, object]:
     named = records.load("variations").query("profile == 'paper' and dataset == 'mnist' and temperature == 9")
     named = named.groupby(["training", "teacher", "seed"])["accuracy_missing"].mean()
