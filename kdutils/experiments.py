@@ -320,7 +320,7 @@ class Study:
     def variations(self, *topics: str) -> pd.DataFrame:
         """What students learned of a class they never saw where one open choice was made otherwise.
 
-        See `variations.summarise`, which says what the columns are. Where profile `paper` lacks a variation, `cpu` stands
+        See `variations.summarise`, which says what the columns are. Where `paper` lacks a teacher's variation, `cpu` stands
         in, beside its own "equal". With `topics`, those alone, and "equal" on the seeds that they have.
         """
         students = self.recorded_variations()
@@ -329,7 +329,7 @@ class Study:
         found = self._by_dataset(summarise(students, records.load("response", self.results)))
         own, other = (found[found["profile"] == profile] for profile in (self.profile, "cpu"))
         if (self.profile, self.compute) == ("paper", "never"):
-            pairs = lambda table: pd.MultiIndex.from_frame(table[["dataset", "training"]])
+            pairs = lambda table: pd.MultiIndex.from_frame(table[["dataset", "training", "teacher"]])
             lacking = ~pairs(other).isin(pairs(own))
             other = other[lacking | (other["training"] == "equal")] if lacking.any() else other.iloc[:0]
             own = pd.concat([own, other], ignore_index=True)

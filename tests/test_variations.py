@@ -420,3 +420,16 @@ def test_what_is_named_and_what_is_known_are_set_beside_each_other_by_seed():
     (axis,) = (a for a in plots.suppression(found, printed, ["mnist"]).axes if a.get_title())
     assert [text.get_text() for text in axis.texts] == ["98", "90", "90", "50", "20", "90", "50"]
     assert axis.get_title() == "MNIST, 2 seeds"
+
+
+def test_where_full_scale_lacks_a_teachers_variation_the_reduced_one_stands_in(tmp_path, monkeypatch):
+    row = {"dataset": "mnist", "seed": 0, "temperature": 9.0, "missing_class": 4, "accuracy": 0.9}
+    row |= {"accuracy_missing": 0.5, "accuracy_missing_biased": 0.6}
+    every = set(itertools.product(("paper", "cpu"), ("equal", "20 epochs"), TEACHERS))
+    lacking = ("paper", "20 epochs", "small")
+    names = ["profile", "training", "teacher"]
+    students = pd.DataFrame(row | dict(zip(names, which, strict=True)) for which in sorted(every - {lacking}))
+    monkeypatch.setattr(Study, "recorded_variations", lambda _: students)
+    found = Study("paper", ["mnist"], results=tmp_path).variations("length")
+    shown = set(found[names].itertuples(index=False, name=None))
+    assert shown == every - {lacking, ("cpu", "20 epochs", "large")}, "which full scale has"
