@@ -859,10 +859,10 @@ def settings() -> dict[str, object]:
             *cost
         ): cost.idxmax() == "4096x2",
         f"students of all MNIST's teachers name {100 * lengths['missing_biased'].min():.0f} to {100 * lengths['missing_biased'].max():.0f} % of it": True,
-        "(three seeds) {} % of the class after 4096 × 2 and {} % after 4096 × 50; on Fashion-MNIST (one seed) {:.0f} % after "
-        "4096 × 5 and {:.0f} % after 4096 × 50".format(*shown("4096x2", "4096x50"), way["4096x5"], way["4096x50"]): (
-            lengths.loc[["4096x2", "4096x50"], "seeds"].eq(3).all()
-        ),
+        "(three seeds) {} % of the class after 4096 × 2 and {} % after 4096 × 50; on Fashion-MNIST {:.0f} % after "
+        "4096 × 5 (three seeds) and {:.0f} % after 4096 × 50 (one)".format(
+            *shown("4096x2", "4096x50"), way["4096x5"], way["4096x50"]
+        ): (lengths.loc[["4096x2", "4096x50"], "seeds"].eq(3).all()),
     }
 
 
