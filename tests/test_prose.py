@@ -1300,3 +1300,28 @@ def made_again() -> dict[str, object]:
     ]
     assert {(m.dataset, m.seed) for m in on_a_cpu if m.train_size is None} == {("mnist", 1), ("mnist", 2)}
     return {f"Of the students above {len(on_a_cpu)}, of MNIST's seeds 1 and 2": True}
+
+
+@page("book/open_questions.md")
+def what_is_known() -> dict[str, object]:
+    table = records.load("variations").query(
+        "profile == 'paper' and dataset == 'mnist' and teacher == 'large' and temperature == 9"
+    )
+    named = table.dropna(subset="missing_class").groupby(["training", "seed"])["accuracy_missing"].mean()
+    told = named_and_known(table).set_index(["training", "seed"])
+    above = told["known"] - told["told_nothing"]
+    share = above / (100 - told["told_nothing"])
+    mean = lambda of, how: of[how].mean()
+    return {
+        "conveys several times as much (two seeds)": (named["no dropout"] > 4 * named["equal"][[0, 1]]).all(),
+        "after twice the epochs it conveys half as much (one seed)": near(
+            named["20 epochs", 0] / named["equal", 0], 0.5, 0.05
+        ),
+        "at equal epochs, up to ten, larger batches convey more": (named["4096x10"] > named["equal"] + 0.05).all(),
+        "More from a large teacher stopped early than from one trained for longer (MNIST, three seeds)": (
+            (above["4096x2"] > above["equal"]).sum() == (share["4096x2"] > share["equal"]).sum() == 3
+        ),
+        "at an eighth of the width more in points and less as a share": (
+            mean(above, "width/8") > mean(above, "equal") and mean(share, "width/8") < mean(share, "equal")
+        ),
+    }
