@@ -116,11 +116,16 @@ def execute(source: Path, parameters: dict, workers: int = 1) -> None:
         given = json.dumps({name: value for name, value in parameters.items() if name in declared})
         started = time.monotonic()
         print(f"[{number}/{len(notebooks)}] {notebook.stem} ...", flush=True)
-        finished = subprocess.run(
-            [sys.executable, "-m", "papermill", str(notebook), str(notebook), "--parameters_yaml", given, "--kernel", "python3",
-             "--cwd", str(ROOT / "notebooks"), "--no-progress-bar", "--start-timeout", "300"],
-            check=False, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+        command = [
+            sys.executable, "-m", "papermill", str(notebook), str(notebook), "--parameters_yaml", given, "--kernel", "python3",
+            "--cwd", str(ROOT / "notebooks"), "--no-progress-bar", "--start-timeout", "120",
+        ]  # fmt: skip
+        for _ in range(2):  # two kernels that start at once may take the same port, and one then waits for ever
+            finished = subprocess.run(
+                command, check=False, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+            if "Kernel didn't respond" not in finished.stdout:
+                break
         seconds = time.monotonic() - started
         if finished.returncode:
             print(finished.stdout, file=sys.stderr)

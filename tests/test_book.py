@@ -4,6 +4,7 @@ import datetime
 import json
 import platform
 import re
+import subprocess
 from html.parser import HTMLParser
 from importlib.metadata import version
 from pathlib import Path
@@ -136,6 +137,20 @@ def test_a_failing_notebook_stops_the_build_and_is_named(tmp_path: Path, capsys:
     with pytest.raises(UserError, match=r"broken\.ipynb failed"):
         builder.execute(tmp_path / "source", {})
     assert "what went wrong" in capsys.readouterr().err
+
+
+def test_a_kernel_that_never_answers_is_started_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, run, tried = write_notebook(tmp_path / "source", "a", "print('done')"), subprocess.run, []
+
+    def dead_at_first(command: list[str], **options: object) -> subprocess.CompletedProcess:
+        tried.append(command)
+        if len(tried) == 1:
+            return subprocess.CompletedProcess(command, 1, "RuntimeError: Kernel didn't respond in 120 seconds")
+        return run(command, **options)
+
+    monkeypatch.setattr(builder.subprocess, "run", dead_at_first)
+    builder.execute(tmp_path / "source", {})
+    assert len(tried) == 2 and "done" in path.read_text()
 
 
 def test_a_notebook_that_shows_nothing_stops_the_build(tmp_path: Path) -> None:
