@@ -178,7 +178,7 @@ def front_rows() -> "pd.DataFrame":
     from kdutils import records
     from kdutils.variations import named_and_known
 
-    return named_and_known(records.load("variations").query("profile == 'paper'"))
+    return named_and_known(records.load("variations").query("profile == 'paper'")).query("training == 'equal'")
 
 
 def check_executed(notebook: Path) -> None:

@@ -110,8 +110,9 @@ class Run:
         # A student in a fleet of another size is the same but for rounding, which the best bias is recorded finely enough to show.
         biased = ["bias", "accuracy_missing_biased", "accuracy_biased"]
         pd.testing.assert_frame_equal(*(of.drop(columns=[*biased, "check"]) for of in students), check_exact=True)
-        ours, theirs = (of[biased].to_numpy() for of in students)
-        assert ours == pytest.approx(theirs, abs=0.03)  # of 36 images one
+        bias, accuracies = zip(*((of["bias"].to_numpy(), of[biased[1:]].to_numpy()) for of in students), strict=True)
+        assert bias[0] == pytest.approx(bias[1], abs=0.002)  # of logits that are kept in half precision
+        assert accuracies[0] == pytest.approx(accuracies[1], abs=0.03)  # of 36 images one
         left = {p.name for folder in (self.cache, self.results) for p in folder.rglob("*") if p.is_file()}
         assert {n for n in left if Path(n).suffix not in (".csv", ".safetensors")} == {".lock", ".writing"}
 

@@ -85,6 +85,13 @@ def varied(*topics: str) -> pd.DataFrame:
     return table.set_index(["profile", "dataset", "training", "teacher"]).sort_index()
 
 
+def known() -> pd.DataFrame:
+    """`named_and_known` at full scale; `above` what students told nothing name, in points, and `learned`, in percent of the rest."""
+    found = named_and_known(records.load("variations").query("profile == 'paper'"))
+    above = found["known"] - found["told_nothing"]
+    return found.assign(above=above, learned=100 * above / (100 - found["told_nothing"]))
+
+
 def heads() -> list[float]:
     """MNIST's small teacher less its large one, in points: without hidden dense layers, with them, and as in Table 7."""
     at = 100 * varied("network").loc["paper", "mnist"]["missing"].unstack("teacher")
@@ -744,11 +751,7 @@ def settings() -> dict[str, object]:
     clothes = clothes.xs("large", level="teacher")
     way = 100 * clothes["missing"][[f"4096x{n}" for n in (1, 2, 5, 10, 20, 50)]]
     right, named = 100 * clothes["teacher_accuracy"], 100 * clothes["missing_biased"]
-    told = named_and_known(
-        records.load("variations").query("profile == 'paper' and dataset == 'mnist' and teacher == 'large'")
-    )
-    told["above"] = told["known"] - told["told_nothing"]
-    told["learned"] = 100 * told["above"] / (100 - told["told_nothing"])
+    told = known().query("dataset == 'mnist' and teacher == 'large'")
     told = told.groupby("training").mean(numeric_only=True).assign(seeds=told.groupby("training").size())
     clothes_seeds = records.load("variations").query(
         "profile == 'paper' and dataset == 'fashion_mnist' and temperature == 9"
@@ -923,8 +926,7 @@ def not_named() -> dict[str, object]:
 
 @page("10_what_decides_it")
 def the_share_learned() -> dict[str, object]:
-    told = named_and_known(records.load("variations").query("profile == 'paper'")).query("training == 'equal'")
-    told["learned"] = 100 * (told["known"] - told["told_nothing"]) / (100 - told["told_nothing"])
+    told = known().query("training == 'equal'")
     learned = told.groupby(["teacher", "dataset"])["learned"].mean().map("{:.0f}".format)
     large, small = ([learned[t, d] for d in ("mnist", "fashion_mnist", "cifar10")] for t in ("large", "small"))
     bias = records.load("variations").query("profile == 'paper' and dataset == 'mnist' and temperature == 9")
@@ -956,11 +958,7 @@ def a_sixth_of_the_gap() -> dict[str, object]:
 
 @page("10_what_decides_it")
 def learned_at_an_eighth() -> dict[str, object]:
-    told = named_and_known(
-        records.load("variations").query("profile == 'paper' and dataset == 'mnist' and teacher == 'large'")
-    )
-    told["above"] = told["known"] - told["told_nothing"]
-    told["learned"] = 100 * told["above"] / (100 - told["told_nothing"])
+    told = known().query("dataset == 'mnist' and teacher == 'large'")
     assert told.groupby("training")["seed"].nunique()[["equal", "width/8"]].eq(3).all()
     full, narrow = (
         told[told["training"] == how].mean(numeric_only=True).map("{:.0f}".format) for how in ("equal", "width/8")
@@ -1029,8 +1027,7 @@ def nobody_beats_hard_labels() -> dict[str, object]:
 
 @page("README.md")
 def in_short() -> dict[str, object]:
-    told = named_and_known(records.load("variations").query("profile == 'paper'"))
-    told["learned"] = 100 * (told["known"] - told["told_nothing"]) / (100 - told["told_nothing"])
+    told = known()
     brief = told.loc[(told["training"] == "4096x2") & (told["dataset"] == "mnist"), "learned"].mean()
     told = told[told["training"] == "equal"]
     means = told.groupby(["dataset", "teacher"])[["told_nothing", "learned"]].mean()
@@ -1308,9 +1305,8 @@ def what_is_known() -> dict[str, object]:
         "profile == 'paper' and dataset == 'mnist' and teacher == 'large' and temperature == 9"
     )
     named = table.dropna(subset="missing_class").groupby(["training", "seed"])["accuracy_missing"].mean()
-    told = named_and_known(table).set_index(["training", "seed"])
-    above = told["known"] - told["told_nothing"]
-    share = above / (100 - told["told_nothing"])
+    told = known().query("dataset == 'mnist' and teacher == 'large'").set_index(["training", "seed"])
+    above, share = told["above"], told["learned"]
     mean = lambda of, how: of[how].mean()
     return {
         "conveys several times as much (two seeds)": (named["no dropout"] > 4 * named["equal"][[0, 1]]).all(),
