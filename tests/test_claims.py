@@ -398,6 +398,10 @@ def test_retrained_spread(b, c, verdict):
     ]
     assert decide("retrained-spread", pd.DataFrame(rows))["verdict"] == verdict
     assert decide("retrained-spread", pd.DataFrame(rows[:4]))["verdict"] == "not yet run", "one of two retrainings"
+    # Of other seeds the second retraining is missing, so the verdict rests on one seed, whatever the first one has.
+    more = [row | {"seed": seed} for seed in (1, 2) for row in rows[:4]]
+    found = decide("retrained-spread", pd.DataFrame([*rows, *more]))
+    assert (found["verdict"], found["seeds"]) == (verdict, 1)
 
 
 # Temperature
