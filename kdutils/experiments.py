@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import re
 import statistics
 import sys
 import time
@@ -60,7 +61,6 @@ from kdutils.protocols import (
 from kdutils.response import SELECTIONS
 from kdutils.running import (
     Teachers,
-    cores,
     fleets,
     in_order_of_ending,
     load_student,
@@ -1091,7 +1091,10 @@ def status(studies: Iterable[Study]) -> pd.DataFrame:
     """
     rows = []
     for study in studies:
-        rate = _rates(study)
+        device = resolve_device(str(study.device))
+        default = 2e13 if device.type == "cuda" else 5e10
+        made = _rates(study.runs_made(), study.datasets, records.device_name(device))
+        rate = {("teacher", None): default, ("student", None): default} | made
         for name, artefact in ARTEFACTS.items():
             for dataset in (d for d in study.datasets if d in artefact.datasets):
                 one = dataclasses.replace(study, datasets=[dataset], compute="never")
@@ -1104,37 +1107,92 @@ def status(studies: Iterable[Study]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _seconds(runs: Runs, rate: dict[str, float]) -> float:
-    """How long these runs would take, with the teachers that they need and the cache lacks."""
-    students = [r.protocol for r in runs if isinstance(r, StudentRun)]
-    seconds = 2 * sum(multiply_adds(p, p.epochs) for p in students) / rate["student"]
-    teachers = dict.fromkeys(r.teacher if isinstance(r, StudentRun) else r for r in runs)
-    longest = {t.key: t for t in sorted(teachers, key=lambda t: t.epochs)}
-    for teacher in longest.values():
-        if isinstance(teacher.protocol, TutorialProtocol):
-            seconds += 2 * tutorial.multiply_adds(teacher.protocol) / rate["teacher"]
-        elif isinstance(teacher.protocol, TeacherProtocol) and load_response(teacher.protocol, teacher.epochs) is None:
-            seconds += 2 * multiply_adds(teacher.protocol, teacher.epochs) / rate["teacher"]
-    return seconds
+def what_it_takes(study: Study, artefacts: Iterable[str] = ARTEFACTS) -> pd.DataFrame:
+    """How long a study would take from nothing, on each hardware that has recorded runs of its data sets.
 
+    Parameters
+    ----------
+    study : Study
+        Whose profile, data sets and number of seeds count; nothing is trained.
+    artefacts : iterable of str
+        Names of `ARTEFACTS`.
 
-def _rates(study: Study) -> dict[str, float]:
-    """Floating-point operations a second of the study's teachers and students on this hardware, as recorded last.
-
-    Of its data sets, if they have any here, else of all: a network's shape decides how much of a machine it uses.
+    Returns
+    -------
+    DataFrame
+        By `device` and `dataset` the number of `teachers` and `students` of these artefacts, each counted once, and the
+        estimated hours of either, `teacher_hours` and `student_hours`: multiply-adds over the rate that the hardware's
+        recorded runs of the same network reached there; other data sets' where it has none of this one.
     """
-    device = resolve_device(str(study.device))
-    table = study.runs_made()
-    table = table[table["device"] == records.device_name(device)].sort_values("date", kind="stable")
+    rows = []
+    made = study.runs_made()
+    for device, dataset in itertools.product(made["device"].unique(), study.datasets):
+        rate = _rates(made, [dataset], device)
+        if len({kind for kind, _ in rate}) < 2:
+            continue
+        one = dataclasses.replace(study, datasets=[dataset], compute="never")
+        chosen = (ARTEFACTS[check_name("table or figure", name, ARTEFACTS)] for name in artefacts)
+        groups = dict.fromkeys(g for a in chosen if dataset in a.datasets for g in a.groups)
+        runs = {run: None for group in groups for run in one.runs(group)}
+        students = {key(r.protocol): r.protocol for r in runs if isinstance(r, StudentRun)}
+        teachers = _longest(runs)
+        row = {"device": device, "dataset": dataset, "teachers": len(teachers), "students": len(students)}
+        row |= {"teacher_hours": sum(_teacher_seconds(t, rate) for t in teachers) / 3600}
+        rows.append(row | {"student_hours": sum(_student_seconds(p, rate) for p in students.values()) / 3600})
+    columns = ["device", "dataset", "teachers", "students", "teacher_hours", "student_hours"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+_Rates = dict[tuple[str, str | None], float]
+
+
+def _seconds(runs: Runs, rate: _Rates) -> float:
+    """How long these runs would take, with the teachers that they need and the cache lacks."""
+    students = (r.protocol for r in runs if isinstance(r, StudentRun))
+    kept = lambda t: isinstance(t.protocol, TeacherProtocol) and load_response(t.protocol, t.epochs) is not None
+    lacking = (t for t in _longest(runs) if not kept(t))
+    return sum(_student_seconds(p, rate) for p in students) + sum(_teacher_seconds(t, rate) for t in lacking)
+
+
+def _longest(runs: Iterable[TeacherRun | StudentRun]) -> list[TeacherRun]:
+    """The teachers that runs need, each for its longest training."""
+    needed = dict.fromkeys(r.teacher if isinstance(r, StudentRun) else r for r in runs)
+    return list({t.key: t for t in sorted(needed, key=lambda t: t.epochs) if t.protocol}.values())
+
+
+def _student_seconds(protocol: StudentProtocol, rate: _Rates) -> float:
+    found = rate.get(("student", protocol.role), rate["student", None])
+    return 2 * multiply_adds(protocol, protocol.epochs) / found
+
+
+def _teacher_seconds(teacher: TeacherRun, rate: _Rates) -> float:
+    if isinstance(teacher.protocol, TutorialProtocol):
+        return 2 * tutorial.multiply_adds(teacher.protocol) / rate["teacher", None]
+    found = rate.get(("teacher", teacher.protocol.role), rate["teacher", None])
+    return 2 * multiply_adds(teacher.protocol, teacher.epochs) / found
+
+
+def _rates(made: pd.DataFrame, datasets: list[str], device: str) -> _Rates:
+    """Floating-point operations a second of teachers and students on this hardware, as recorded last, by network.
+
+    Of these data sets, if they have any there, else of all: a network's shape decides how much of a machine it uses.
+    Under the name None stands what a network not recorded there is taken to reach: what all did.
+    """
+    table = made[(made["device"] == device) & (made["seconds"] > 0)].sort_values("date", kind="stable")
     of = table["protocol"].str.extract('"dataset":"([^"]+)"', expand=False)
-    table = table[of.isin(study.datasets)] if of.isin(study.datasets).any() else table
-    rates = {}
+    table = table[of.isin(datasets)] if of.isin(datasets).any() else table
+    cpu = re.fullmatch(r"(\d+)-core CPU", device)
+    rates: _Rates = {}
     for kind in ("teacher", "student"):
-        # A student's seconds are its share of a fleet's, hence short; recorded to a tenth, they say little one by one.
-        recent = table[(table["kind"] == kind) & (table["seconds"] > 0)].tail(100)
-        pairs = zip(recent["protocol"].map(parse), recent["epochs"], strict=True)
-        done = sum(2 * multiply_adds(protocol, epochs) for protocol, epochs in pairs)
-        parallel = cores() if kind == "student" and device.type == "cpu" else 1
-        default = 2e13 if device.type == "cuda" else 5e10
-        rates[kind] = done / recent["seconds"].sum() * parallel if len(recent) else default
+        mine = table[table["kind"] == kind]
+        # Of a fleet's processes, one a core, each says its own time.
+        parallel = int(cpu[1]) if cpu and kind == "student" else 1
+        role = mine["protocol"].str.extract('"role":"([^"]+)"', expand=False)
+        for name, rows in [(None, mine), *mine.groupby(role)]:
+            # A student's seconds are its share of a fleet's, hence short; recorded to a tenth, they say little one by one.
+            recent = rows.tail(100)
+            pairs = zip(recent["protocol"].map(parse), recent["epochs"], strict=True)
+            if len(recent):
+                done = sum(2 * multiply_adds(protocol, epochs) for protocol, epochs in pairs)
+                rates[kind, name] = done / recent["seconds"].sum() * parallel
     return rates

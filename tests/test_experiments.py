@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import random
 import shutil
 from pathlib import Path
@@ -347,11 +348,31 @@ def test_rates_are_those_of_the_data_sets_asked_for(tmp_path, monkeypatch):
     cpu = records.device_name(torch.device("cpu"))
     for dataset, seconds in (("mnist", 1.0), ("cifar10", 2.0)):
         records.add_runs([(runs[dataset], runs[dataset].epochs, seconds)], cpu, tmp_path)
-    monkeypatch.setattr(experiments, "cores", lambda: 1)
-    for datasets, alone in ((["mnist"], "mnist"), (["cifar10"], "cifar10")):
-        rate = experiments._rates(Study("paper", datasets, 1, results=tmp_path, device="cpu"))["student"]
-        done = 2 * experiments.multiply_adds(runs[alone], runs[alone].epochs)
-        assert rate == pytest.approx(done / {"mnist": 1.0, "cifar10": 2.0}[alone])
+    for alone, seconds in (("mnist", 1.0), ("cifar10", 2.0)):
+        rates = experiments._rates(records.load("runs", tmp_path), [alone], cpu)
+        done = 2 * experiments.multiply_adds(runs[alone], runs[alone].epochs) * os.cpu_count()  # a process a core
+        assert rates == {
+            (kind, role): pytest.approx(done / seconds) for kind in ("student",) for role in (None, "student")
+        }
+
+
+def test_what_it_takes_is_what_it_took(smoke_study):
+    """Where all is recorded, the estimate is the sum of the recorded times, each run's once."""
+    cpu = records.device_name(torch.device("cpu"))
+    (row,) = experiments.what_it_takes(smoke_study, ["fig3", "table4", "fig5"]).to_dict("records")
+    took = smoke_study.runs_made().groupby("kind")["seconds"].sum() / 3600
+    assert (row["dataset"], row["teachers"], row["students"]) == ("digits", 2, 60)
+    assert row["teacher_hours"] == pytest.approx(took["teacher"])
+    assert row["student_hours"] == pytest.approx(took["student"] / os.cpu_count())
+    # Of more seeds and of other networks it is an estimate, which grows with them.
+    (more,) = experiments.what_it_takes(dataclasses.replace(smoke_study, seeds=2), ["table4"]).to_dict("records")
+    assert more["student_hours"] == pytest.approx(2 * row["student_hours"]) and more["teachers"] == 4
+    (figure,) = experiments.what_it_takes(smoke_study, ["table4", "fig10"]).to_dict("records")
+    assert figure["teachers"] > 2 and figure["teacher_hours"] > row["teacher_hours"]
+    runs = records.load("runs", smoke_study.results)
+    assert all(kind != "teacher" for kind, _ in experiments._rates(runs[runs["kind"] == "student"], ["digits"], cpu))
+    with pytest.raises(UserError, match="table or figure"):
+        experiments.what_it_takes(smoke_study, ["table 4"])
 
 
 def test_always_runs_each_once(tiny, monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 from scipy.stats import spearmanr
 
-from kdutils import claims, guides, plots, protocols, published, records, related
+from kdutils import claims, experiments, guides, plots, protocols, published, records, related
 from kdutils.claims import LARGE, SMALL
 from kdutils.experiments import Study
 from kdutils.protocols import PROFILES
@@ -1268,6 +1268,19 @@ def spectrum() -> dict[str, object]:
             accuracy.loc[two, networks].idxmin(axis=1) == "baseline"
         ).all(),
         f"what little is conveyed, {conveyed.loc['cifar10'].max():.0f} % at most": True,
+    }
+
+
+@page("09_speed")
+def one_seed() -> dict[str, object]:
+    study = Study("paper", ["mnist", "fashion_mnist", "cifar10"], 1)
+    takes = experiments.what_it_takes(
+        study, [name for name in experiments.ARTEFACTS if name.startswith(("table", "fig"))]
+    )
+    hours = takes.set_index("device").filter(like="hours").loc["NVIDIA H200"]
+    assert len(hours) == 3
+    return {
+        f"what was recorded lets expect {60 * hours.to_numpy().sum():.0f} minutes in one process on the GPU": True,
     }
 
 
