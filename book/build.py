@@ -152,8 +152,17 @@ def verdicts(profile: str, datasets: list[str], results: Path | str = "") -> str
     return plots.verdict_matrix(found).markdown() + "\n"
 
 
+def verdicts_csv(path: Path | None = None) -> str:
+    """The verdicts of the published book with all their numbers, as CSV; a test compares the committed file with them."""
+    from kdutils.claims import DATASETS
+    from kdutils.experiments import Study
+
+    found = Study("paper", list(DATASETS)).verdicts().drop(columns=["interval"], errors="ignore")
+    return found.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+
+
 def write_front() -> None:
-    """Bring README.md's verdicts and its figure up to the recorded evidence; the book computes its own."""
+    """Bring README.md's verdicts and figure and the table of verdicts up to the records; the book computes its own."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -165,6 +174,7 @@ def write_front() -> None:
     readme.write_text(
         before + FRONT[0] + "\n\n" + verdicts("paper", list(DATASETS)) + "\n" + FRONT[1] + rest.split(FRONT[1])[1]
     )
+    verdicts_csv(ROOT / "book" / "_static" / "verdicts.csv")
     plots.use_theme()
     rows = front_rows()
     figure = plots.suppression(rows, published.load("missing_class"), list(DATASETS))

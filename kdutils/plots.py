@@ -853,10 +853,14 @@ def networks_table(networks: pd.DataFrame, caption: str, name: str) -> Table:
 
 
 def verdict_table(verdicts: pd.DataFrame, caption: str, name: str) -> Table:
-    """Claims and verdicts (`Study.verdicts`), with estimate, 95 % interval and number of seeds; each claim is said once."""
+    """Claims and verdicts (`Study.verdicts`), with estimate, 95 % interval and number of seeds; each claim is said once.
+
+    A claim's section in the paper leads to the page of the book that shows it, from a page beside that one.
+    """
     rows = []
     for statement, of in verdicts.groupby("statement", sort=False):
-        claim = itertools.chain([f"{statement} ({of['section'].iloc[0]})"], itertools.repeat(""))
+        section, page = of[["section", "page"]].iloc[0]
+        claim = itertools.chain([f"{statement} ([{section}]({page}.ipynb))"], itertools.repeat(""))
         done = of["verdict"] != NOT_YET
         for v in of[done].itertuples():
             verdict = f"**{v.verdict}**" + _reservation(v)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from scipy import stats
 
 from kdutils import claims, published, records
@@ -521,6 +522,25 @@ def test_faster_needs_both_teachers():
         assert decide("faster", table[kept])["verdict"] == "not yet run"
 
 
+@pytest.mark.parametrize(
+    ("sooner", "verdict"), [((0, 0), "not reproduced"), ((10, 20), "reproduced"), ((-10, 30), "partly")]
+)
+def test_own_pace(sooner, verdict):
+    """The large teacher's student gets to its level at half of its steps, the small one's so many percent of them sooner."""
+    rows = [
+        WHERE
+        | {"teacher": teacher, "seed": 0, "selection": "random", "examples": n, "step": step}
+        | {"validation": 0.9 if step >= (50 - (less if teacher == "small" else 0)) else 0.1}
+        for n, less in zip((5, 50), sooner, strict=True)
+        for teacher in ("small", "large")
+        for step in range(10, 101, 10)
+    ]
+    row = decide("own-pace", pd.DataFrame(rows))
+    assert row["verdict"] == verdict and row["estimate"] == pytest.approx(np.mean(sooner))
+    level = pd.DataFrame(rows).assign(validation=lambda t: t["validation"] * np.where(t["teacher"] == "small", 0.5, 1))
+    assert decide("own-pace", level)["estimate"] == pytest.approx(np.mean(sooner)), "whatever the level"
+
+
 # Variance
 
 
@@ -734,6 +754,35 @@ def test_the_gap_needs_a_retrained_teacher_of_one_seed():
     assert decide("not-the-gap", table[table["training"] == "4096x50"])["verdict"] == "not yet run"
     apart = table[(table["training"] == "4096x50") == (table["seed"] == 0)]
     assert decide("not-the-gap", apart)["verdict"] == "not yet run"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "verdict", "estimate"),
+    [((60, 60, 30, 21), "reproduced", 25), ((60, 55, 30, 21, 21), "partly", 10), ((60, 30, 21), "not reproduced", 10)],
+)
+def test_many_pairs(pairs, verdict, estimate):
+    students = {("equal", "small", True): 80, ("equal", "large", True): 20}
+    names = ("4096x1", "4096x2", "4096x10", "8192x40", "512x3")
+    students |= {(name, "large", True): a for name, a in zip(names, pairs, strict=False)}
+    # Of the usual size, of another rate, and of students that lack no class: no pairs with larger batches.
+    others = {("256x3", "large", True): 90, ("4096x50, rate x4", "large", True): 90, ("1024x5", "large", False): 90}
+    table = variations(students | others, seeds=3)
+    row = decide("many-pairs", table)
+    assert (row["verdict"], row["seeds"]) == (verdict, 3) and row["estimate"] == pytest.approx(estimate)
+    assert f"{sum(a >= 50 for a in pairs)} of {len(pairs)} pairs" in row["detail"]
+    one = decide("many-pairs", table[(table["training"] != "8192x40") | (table["seed"] == 0)])
+    assert one["seeds"] == (1 if len(pairs) > 3 else 3), "seeds that lack a pair are left out"
+    assert decide("many-pairs", table[table["teacher"] == "large"])["verdict"] == "not yet run"
+    assert decide("many-pairs", table[~table["training"].isin(names[1:])])["verdict"] == "not yet run", (
+        "one is not many"
+    )
+
+
+def test_each_claim_says_where_it_is_shown_and_what_it_adds():
+    for claim in CLAIMS:
+        assert (ROOT / "notebooks" / f"{claim.page}.ipynb").exists() and claim.departs.endswith("."), claim.id
+    assert len({claim.id for claim in CLAIMS}) == len({claim.statement for claim in CLAIMS}) == len(CLAIMS)
+    assert all(all(text.strip() for text in row) for row in claims.UNTESTABLE)
 
 
 def test_the_texts_of_new_claims_state_their_thresholds():

@@ -1,11 +1,14 @@
 """The committed records: complete where they claim to be, traceable to a protocol, and what README.md says of them."""
 
 import hashlib
+import io
 import json
 
+import pandas as pd
 import pytest
 from conftest import ROOT, load_book_builder
 from PIL import Image
+from scipy import stats
 
 from kdutils import protocols, published, records
 from kdutils.claims import DATASETS
@@ -92,6 +95,55 @@ def test_readme_states_the_verdicts_of_the_records() -> None:
     builder = load_book_builder()
     text = (ROOT / "README.md").read_text().split(builder.FRONT[0])[1].split(builder.FRONT[1])[0]
     assert text.strip() == builder.verdicts("paper", list(DATASETS)).strip(), "run: python book/build.py front"
+
+
+def test_the_committed_table_of_verdicts_is_that_of_the_records() -> None:
+    """Every number of the page of verdicts, against the file that is committed and linked there."""
+    path = ROOT / "book" / "_static" / "verdicts.csv"
+    again, committed = pd.read_csv(io.StringIO(load_book_builder().verdicts_csv())), pd.read_csv(path)
+    pd.testing.assert_frame_equal(again, committed, rtol=1e-5)
+    assert (committed["verdict"] != "not yet run").mean() > 0.9
+
+
+def raw(name: str, dataset: str, **where: object) -> pd.DataFrame:
+    """Rows of a file of records, of equally trained teachers at full scale."""
+    table = pd.read_csv(ROOT / "book" / "results" / f"{name}.csv", low_memory=False)
+    where = {"profile": "paper", "training": "equal", "dataset": dataset} | where
+    return table[(table[list(where)] == pd.Series(where)).all(axis=1)]
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_numbers_of_the_verdicts_by_another_way(dataset: str) -> None:
+    """Four claims' estimates and intervals from the files alone, by another library's t interval."""
+    committed = pd.read_csv(ROOT / "book" / "_static" / "verdicts.csv").set_index(["claim", "dataset"])
+    both = [
+        raw("missing_class", dataset, teacher=t).groupby("seed")["accuracy_missing"].mean() for t in ("small", "large")
+    ]
+    gaps = {"missing-class-gap": 100 * (both[0] - both[1])}
+    both = [
+        raw("response", dataset, teacher=t, split="test").groupby("seed")["entropy"].mean() for t in ("small", "large")
+    ]
+    gaps["entropy-gap"] = both[0] - both[1]
+    both = [
+        raw("scatter", dataset, teacher=t, split="test").set_index("seed")["ratio_all_triples"]
+        for t in ("small", "large")
+    ]
+    gaps["tighter-clusters"] = both[0] - both[1]
+    own, permuted = (
+        raw("variations", dataset, teacher="small", training=how, temperature=9).dropna(subset="missing_class")
+        for how in ("equal", "permuted")
+    )
+    gaps["entropy-is-the-cause"] = 100 * (
+        own.drop_duplicates("run").groupby("seed")["accuracy_missing"].mean()
+        - permuted.drop_duplicates("run").groupby("seed")["accuracy_missing"].mean()
+    )
+    for claim, by_seed in gaps.items():
+        said, by_seed = committed.loc[(claim, dataset)], by_seed.dropna()
+        assert said["estimate"] == pytest.approx(by_seed.mean(), rel=1e-4), claim
+        assert said["seeds"] == len(by_seed), claim
+        if len(by_seed) > 2:
+            ends = stats.t.interval(0.95, len(by_seed) - 1, by_seed.mean(), stats.sem(by_seed))
+            assert said[["low", "high"]].tolist() == pytest.approx(list(ends), rel=1e-3, abs=1e-4), claim
 
 
 def test_the_front_figure_is_drawn_from_the_records() -> None:

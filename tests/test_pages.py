@@ -142,9 +142,10 @@ def test_verdict(page) -> None:
     verdicts = found["verdicts-all"]
     assert len(verdicts) == len(CLAIMS) == len(found["tests"])
     decided = verdicts["verdict"].str.startswith(("**reproduced**", "**partly**", "**not reproduced**"))
-    # MNIST's retrainings, which one claim is about, are no variation of the digits.
-    assert verdicts.loc[~decided, "claim"].str.startswith("Retrained in large batches, the same large teacher").all()
-    assert decided.sum() == len(CLAIMS) - 1
+    # MNIST's retrainings, which two claims are about, are no variation of the digits.
+    about = ("Retrained in large batches, the same large teacher", "There are many pairs")
+    assert verdicts.loc[~decided, "claim"].str.startswith(about).all() and (~decided).sum() == len(about)
+    assert len(found["untestable"]) > 3
     assert found["verdicts-counted"]["digits (8x8)"].sum() == len(CLAIMS)
 
 
