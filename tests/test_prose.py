@@ -1271,6 +1271,56 @@ def spectrum() -> dict[str, object]:
     }
 
 
+@functools.cache
+def with_counterfeits() -> pd.DataFrame:
+    """What Figures 2 and 10 show, by training, data set and teacher."""
+    table = plots.spectrum_table(records.load("response"), STUDY.with_counterfeits(STUDY.spectrum()))
+    return table.set_index(["training", "dataset", "teacher"]).sort_index()
+
+
+@page("01_introduction")
+def counterfeits_in_the_spectrum() -> dict[str, object]:
+    table, students = with_counterfeits(), STUDY.with_counterfeits(STUDY.spectrum())
+    own, permuted, alike = (table.loc[how] for how in ("equal", "permuted", "even"))
+    times = permuted["variance"] / own["variance"].reindex(permuted.index)
+    conveyed = 100 * own["accuracy_missing"].xs("small", level="teacher")
+    seeds = students[students["training"].isin(COUNTERFEITS)].groupby(["dataset", "training"])["seed"].nunique()
+    return {
+        "response (a, at the end of the dotted line) has exactly the entropy of the genuine one and conveys nothing": (
+            len(permuted) == 4
+            and np.allclose(permuted["entropy"], own["entropy"].reindex(permuted.index), atol=1e-6)
+            and permuted["accuracy_missing"].max() < 0.0005
+        ),
+        f"the small teachers' own convey {conveyed['mnist']:.0f} and {conveyed['fashion_mnist']:.0f} %": True,
+        "All alike (d) has more entropy than either, and conveys nothing": (
+            (alike["entropy"] > own["entropy"].reindex(alike.index)).all() and alike["accuracy_missing"].max() < 0.0005
+        ),
+        "a permuted response has two to eight times the variance": times.round().agg(["min", "max"]).tolist() == [2, 8],
+        "on one, like its counterfeits b and c": (
+            (seeds["mnist"] == 3).all() and seeds["fashion_mnist"].to_dict() == dict(zip(COUNTERFEITS, (3, 1, 1, 3)))
+        ),
+        "Its counterfeits are recorded of teachers at full scale only": (
+            {*records.load("variations").query("dataset == 'cifar10' and training == 'permuted'")["profile"]}
+            == {"paper"}
+            and "cifar10" not in permuted.index.get_level_values("dataset")
+        ),
+    }
+
+
+@page("06_summary")
+def counterfeits_on_the_line() -> dict[str, object]:
+    table = with_counterfeits()
+    own, permuted = table.loc["equal"], table.loc["permuted"]
+    alike = np.allclose(permuted["entropy"], own["entropy"].reindex(permuted.index), atol=1e-6)
+    return {
+        "it has exactly the entropy of the genuine one and conveys nothing": (
+            alike and permuted["accuracy_missing"].max() < 0.0005
+        ),
+        "The permuted ones (a) lie right below the genuine ones": alike,
+        "(CIFAR-10's at full scale only, so not here)": "cifar10" not in permuted.index.get_level_values("dataset"),
+    }
+
+
 @page("09_speed")
 def one_seed() -> dict[str, object]:
     study = Study("paper", ["mnist", "fashion_mnist", "cifar10"], 1)

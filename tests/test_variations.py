@@ -433,3 +433,24 @@ def test_where_full_scale_lacks_a_teachers_variation_the_reduced_one_stands_in(t
     found = Study("paper", ["mnist"], results=tmp_path).variations("length")
     shown = set(found[names].itertuples(index=False, name=None))
     assert shown == every - {lacking, ("cpu", "20 epochs", "large")}, "which full scale has"
+
+
+def test_counterfeits_stand_beside_genuine_responses_of_their_data_set_and_profile(tmp_path, monkeypatch):
+    row = {"dataset": "mnist", "seed": 0, "temperature": 9.0, "missing_class": 4, "accuracy": 0.9}
+    kinds = itertools.product(("paper", "cpu"), ("equal", "even", "permuted"), TEACHERS)
+    students = [row | dict(zip(("profile", "training", "teacher"), which, strict=True)) for which in kinds]
+    students += [students[2] | {"temperature": 3.0}, students[2] | {"missing_class": np.nan}]
+
+    def recorded(study: Study) -> pd.DataFrame:
+        assert study.compute == "never", "a figure of other runs makes none of these"
+        return pd.DataFrame(students)
+
+    monkeypatch.setattr(Study, "recorded_variations", recorded)
+    study = Study("cpu", ["digits", "mnist"], compute="missing", results=tmp_path)
+    taught = pd.DataFrame([students[0] | {"profile": "cpu"}, students[0] | {"dataset": "digits"}])
+    found = study.with_counterfeits(taught)
+    assert list(found["dataset"]) == ["digits", *["mnist"] * 5], "which has none"
+    assert set(found.loc[found["dataset"] == "mnist", "profile"]) == {"cpu"}
+    names = found[["teacher", "training"]].iloc[2:].itertuples(index=False, name=None)
+    assert [*names] == [*itertools.product(TEACHERS, ("permuted", "even"))], "in the order of their letters"
+    assert study.with_counterfeits(taught.iloc[:0]).empty
