@@ -1138,6 +1138,24 @@ def variations_table(rows: pd.DataFrame, caption: str, name: str, network: bool 
     return formatted(rows, columns | {"seeds": "{seeds:.0f}"}, caption, name)
 
 
+def matched_table(pairs: pd.DataFrame, caption: str, name: str) -> Table:
+    """One line a pair of `variations.matched`: each teacher's training, what they are matched by, and what students learned."""
+    forms = {"epochs": "{:.0f}", "accuracy": "{:.1%}", "entropy": "{:.2f} nats"}
+
+    def teacher(row: Any, size: str) -> str:
+        batch, epochs, value = (getattr(row, f"{of}_{size}") for of in ("batch_size", "epochs", row.by))
+        return f"{batch:.0f} × {epochs:.0f}" + f" ({forms[row.by].format(value)})".replace("%", " %") * (
+            row.by != "epochs"
+        )
+
+    percent = {f"named_{size}": 100 * pairs[f"missing_{size}"] for size in TEACHERS}
+    rows = pairs.assign(**percent, between=percent["named_small"] - percent["named_large"])
+    columns: dict[str, Any] = {"data": lambda row: title(row.dataset, row.profile), "matched by": "{by}"}
+    columns |= {f"{size} teacher": lambda row, size=size: teacher(row, size) for size in TEACHERS}
+    columns |= {f"missing class, {size}": f"{{named_{size}:.1f}}" for size in TEACHERS}
+    return formatted(rows, columns | {"points between": "**{between:.1f}**", "seeds": "{seeds}"}, caption, name)
+
+
 def contrast(rows: pd.DataFrame, what: str, caption: str, name: str) -> Table:
     """A line for each variation, headed `what`: accuracy on the missing class from each teacher, in percent.
 

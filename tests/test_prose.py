@@ -18,7 +18,7 @@ from kdutils.claims import LARGE, SMALL
 from kdutils.experiments import Study
 from kdutils.protocols import PROFILES
 from kdutils.response import COUNTERFEITS
-from kdutils.variations import named_and_known, of_same_seeds, over_hard_labels, summarise
+from kdutils.variations import matched, named_and_known, of_same_seeds, over_hard_labels, summarise
 
 CHECKS: list[tuple[str, Callable[[], dict[str, object]]]] = []
 
@@ -730,6 +730,37 @@ def counterfeits() -> dict[str, object]:
         "about two thirds of it on MNIST": all(near(x, 0.65, 0.03) for x in moved.loc["mnist", "even"]),
         "MNIST's teachers on three seeds, all else on one": (
             seeds.loc["mnist"].eq(3).all(axis=None) and seeds.drop("mnist").eq(1).all(axis=None)
+        ),
+    }
+
+
+@page("10_what_decides_it")
+def capacity_or_length() -> dict[str, object]:
+    pairs = matched(records.load("variations"), records.load("response")).query("profile == 'paper'")
+    points = (100 * (pairs["missing_small"] - pairs["missing_large"])).groupby(pairs["dataset"]).agg(["min", "max"])
+    mnist, clothes = points.loc["mnist"], points.loc["fashion_mnist"]
+    cifar10 = pairs.query("dataset == 'cifar10'")
+    first = pairs.query("dataset == 'mnist' and epochs_small == 1").set_index("by")
+    missing = varied("network").loc["paper", "mnist"]["missing"].unstack("teacher")
+    widths = missing.loc[["equal", "width/2", "width/4", "width/8", "width/16"]]
+    between = widths["small"] - widths["large"]
+    clothes_pair = pairs.query("dataset == 'fashion_mnist' and by == 'entropy'")
+    return {
+        f"matched by epochs, by accuracy or by entropy, its students stay {mnist['min']:.0f} to {mnist['max']:.0f} points behind on "
+        f"MNIST and {clothes['min']:.0f} to {clothes['max']:.0f} on Fashion-MNIST": (
+            pairs.groupby("dataset")["by"].nunique().to_dict() == {"mnist": 3, "fashion_mnist": 3, "cifar10": 1}
+        ),
+        f"equally long and by chance about equally accurate: {points.loc['cifar10', 'min']:.0f} points": (
+            len(cifar10) == 1 and (cifar10["accuracy_small"] - cifar10["accuracy_large"]).abs().item() < 0.02
+        ),
+        "(one to three seeds; Fashion-MNIST's nearest in entropy is a tenth of a nat off)": (
+            {1, 3} <= set(pairs["seeds"]) <= {1, 2, 3}
+            and near((clothes_pair["entropy_large"] - clothes_pair["entropy_small"]).item(), 0.1, 0.02)
+        ),
+        "Nor is it capacity as size (the widths above)": between.min() > 0.75 * between["equal"],
+        "after one epoch each, the large teacher is as accurate as the small one and has as much entropy": (
+            near(first.loc["epochs", "accuracy_small"], first.loc["epochs", "accuracy_large"], 0.003)
+            and near(first.loc["epochs", "entropy_small"], first.loc["epochs", "entropy_large"], 0.02)
         ),
     }
 
