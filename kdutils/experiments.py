@@ -58,7 +58,7 @@ from kdutils.protocols import (
     teacher_protocol,
     trainings,
 )
-from kdutils.response import SELECTIONS
+from kdutils.response import COUNTERFEITS, SELECTIONS
 from kdutils.running import (
     Teachers,
     fleets,
@@ -339,6 +339,17 @@ class Study:
         """Figure 2: accuracy on the missing class at T = 9 from teachers of growing capacity and label smoothing."""
         table = self.table("missing_class", "spectrum")
         return table[(table["temperature"] == TABLE_TEMPERATURE) | (table["teacher"] == UNIFORM)]
+
+    def with_counterfeits(self, taught: pd.DataFrame) -> pd.DataFrame:
+        """Records of `spectrum`, and those of counterfeits of the same data sets and profiles: Figures 2 and 10.
+
+        The latter are of `recorded_variations`, as far as there are any: none is run for a figure of other runs.
+        """
+        fakes = dataclasses.replace(self, compute="never").recorded_variations().dropna(subset="missing_class")
+        fakes = fakes[fakes["training"].isin(COUNTERFEITS) & (fakes["temperature"] == TABLE_TEMPERATURE)]
+        fakes = fakes.merge(taught[["profile", "dataset"]].drop_duplicates())
+        fakes = fakes.sort_values(["teacher", "training"], key=lambda of: of.map([*TEACHERS, *COUNTERFEITS].index))
+        return self._by_dataset(pd.concat([taught, fakes])) if len(fakes) else taught
 
     def related(self) -> pd.DataFrame:
         """Students of every system that section 2 argues with, at each setting; see `related.summary`."""

@@ -29,10 +29,12 @@ from kdutils.losses import label_smoothing_targets
 from kdutils.protocols import ALPHA_LS, PROFILES, TABLE_TEMPERATURE, TEACHERS, trainings
 from kdutils.records import BARS, with_cells
 from kdutils.related import WITHOUT_TEMPERATURE
+from kdutils.response import COUNTERFEITS
 
 COLOURS = {"small": "#0072B2", "large": "#D55E00"}
 RETRAINED = ("#009E73", "#CC79A7")  # the large teacher under other trainings
 CONTROLS = {"uniform": "uniform response", "none": "hard labels alone"}
+COUNTERFEIT_NAMES = {kind: kind for kind in COUNTERFEITS} | {"even": "all alike"}
 CLASS_COLOURS = ("#009E73", "#CC79A7", "#E69F00")  # of three classes in one panel
 TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "digits": "digits (8x8)"}
 NOT_YET = "not yet run"
@@ -764,12 +766,17 @@ SPECTRUM = {
     ("equal", "small"): ("small teacher", "o", COLOURS["small"]),
     ("equal", "large"): ("large teacher", "s", COLOURS["large"]),
 }
+COUNTERFEIT_LETTERS = dict(zip(COUNTERFEITS, string.ascii_lowercase))
+SPECTRUM |= {
+    (kind, teacher): (f"{teacher} teacher's, {COUNTERFEIT_NAMES[kind]} ({letter})", *SPECTRUM["equal", teacher][1:])
+    for teacher, (kind, letter) in itertools.product(TEACHERS, COUNTERFEIT_LETTERS.items())
+}
 
 
 def spectrum_table(response: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFrame:
-    """Each teacher's entropy and variance at T = 9 beside what its students know of a class they never saw.
+    """Each response's entropy and variance at T = 9 beside what its students know of a class they never saw.
 
-    `low` and `high` are the range of `accuracy_missing` over seeds. Label smoothing's numbers are exact: its response is
+    `missing` is `Study.spectrum`, with `Study.with_counterfeits` or without. `low` and `high` are the range of `accuracy_missing` over seeds. Label smoothing's numbers are exact: its response is
     Table 1's, the same for each image of a class.
     """
     at_nine = response[(response["split"] == "test") & (response["temperature"] == 9)]
@@ -777,7 +784,7 @@ def spectrum_table(response: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFram
     table = missing.groupby(keys, sort=False)[["accuracy_missing", "accuracy"]].mean()
     per_seed = missing.groupby([*keys, "seed"])["accuracy_missing"].mean().groupby(keys)
     table = table.assign(low=per_seed.min(), high=per_seed.max())
-    at_nine = at_nine.merge(missing[[*keys, "seed"]].drop_duplicates())  # the teachers of these students alone
+    at_nine = at_nine.merge(missing[[*keys, "seed"]].drop_duplicates())  # what these students learned from alone
     measured = at_nine.groupby(keys)[["entropy", "column_normalised"]].mean()
     table = table.join(measured).rename(columns={"column_normalised": "variance"}).reset_index()
     smooth = label_smoothing_targets(torch.tensor([0]), 10, ALPHA_LS)[0].numpy()
@@ -785,54 +792,83 @@ def spectrum_table(response: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFram
     return table
 
 
+def _counterfeit_marks(axis: plt.Axes, of: pd.DataFrame, x: str, y: str, lane: float, apart: float) -> None:
+    """Hollow marks for counterfeits, in their teacher's shape and colour, and a dotted line from its own to the permuted one.
+
+    Their letters stand below `lane`, in a line for each teacher; marks less than `apart` of the axis apart share a place.
+    """
+    apart *= np.diff(axis.get_xlim()).item()
+    for line, teacher in enumerate(TEACHERS):
+        _, marker, colour = SPECTRUM["equal", teacher]
+        mine = of[of["teacher"] == teacher]
+        joined = mine[mine["training"].isin(["equal", "permuted"])]
+        fakes = mine[mine["training"].isin(COUNTERFEIT_LETTERS)].sort_values(x)
+        axis.plot(joined[x], joined[y], ":", color=colour, linewidth=1.2, zorder=1)
+        axis.plot(fakes[x], fakes[y], marker, color=colour, markersize=8, markerfacecolor="none", markeredgewidth=1.5)
+        for _, near in fakes.groupby((fakes[x].diff() > apart).cumsum()):
+            letters = "".join(sorted(near["training"].map(COUNTERFEIT_LETTERS)))
+            where = {"xytext": (0, -6 - 11 * line), "textcoords": "offset points", "ha": "center", "va": "top"}
+            axis.annotate(letters, (near[x].mean(), lane), color=colour, weight="bold", **where)
+    if of["training"].isin(COUNTERFEIT_LETTERS).any():  # for the legend
+        key = {"color": "0.3", "linestyle": "none", "markersize": 8}
+        axis.plot([], [], "o", markerfacecolor="none", label="hollow: a teacher's counterfeit", **key)
+        for kind, letter in COUNTERFEIT_LETTERS.items():
+            axis.plot([], [], label=f"{letter}: {COUNTERFEIT_NAMES[kind]}", **key)
+
+
 def spectrum(table: pd.DataFrame, datasets: list[str]) -> Figure:
     """Figure 2, measured: accuracy on the missing class against entropy (left) and variance of similarity labels.
 
     `table` is of `spectrum_table`.
     """
-    table = table.assign(variance=1000 * table["variance"])
-    figure, panels = _panels(table, datasets, "students' accuracy on\na class never seen [%]", 3.5, sharey="row")
+    table = table.assign(variance=1000 * table["variance"], conveyed=100 * table["accuracy_missing"])
+    figure, panels = _panels(table, datasets, "students' accuracy on\na class never seen [%]", 3.8, sharey="row")
     names = {
         "entropy": "mean entropy at T = 9 [nats]",
         "variance": "column-wise variance of scaled\nsimilarity labels [1/1000]",
     }
     for row, of in panels:
+        genuine = of[~of["training"].isin(COUNTERFEIT_LETTERS)]
         for axis, (value, name) in zip(row, names.items(), strict=True):
-            for point in of.itertuples():
+            for point in genuine.itertuples():
                 label, marker, colour = SPECTRUM[point.training, point.teacher]
-                where = (getattr(point, value), 100 * point.accuracy_missing)
+                where = (getattr(point, value), point.conveyed)
                 axis.plot(*where, marker, color=colour, markersize=9, linestyle="none", label=label)
                 axis.vlines(where[0], 100 * point.low, 100 * point.high, color=colour)
-            axis.set(xlabel=name, title=_title(of), ylim=(-5, 105))
+            # Below 0 there is room for letters.
+            axis.set(xlabel=name, title=_title(of), ylim=(-25, 105), yticks=range(0, 101, 20))
+            _counterfeit_marks(axis, of, value, "conveyed", 0, 0.055)
         row[1].set_xlim(left=-0.05 * of["variance"].max())
-    _legend_below(figure, figure.axes, 5, "soft labels from")
+    _legend_below(figure, figure.axes, 2, "soft labels from")
     return figure
 
 
 def entropy_lines(table: pd.DataFrame, datasets: list[str]) -> Figure:
     """Figure 10 in entropies: where each kind of soft label lies between one-hot (0) and uniform (ln 10).
 
-    `table` is of `spectrum_table`; a line a data set, from the top.
+    `table` is of `spectrum_table`; a line a data set, from the top, with the counterfeits below it.
     """
     datasets = _recorded(table, datasets)
-    figure, axis = plt.subplots(figsize=(8.5, 1.6 + 0.9 * len(datasets)))
+    figure, axis = plt.subplots(figsize=(8.5, 2.6 + 1.1 * len(datasets)))
     titles = []
+    axis.set_xlim(-0.12, 1.05 * np.log(10))
     for height, dataset in enumerate(reversed(datasets)):
         of = table[table["dataset"] == dataset]
+        fake = of["training"].isin(COUNTERFEIT_LETTERS)
         axis.axhline(height, color="0.6", linewidth=1, zorder=0)
         titles.append(_title(of).replace(" (", "\n(") if len(of) else f"{TITLES[dataset]}\n{NOT_YET}")
-        for point in of.itertuples():
+        for point in of[~fake].itertuples():
             name, marker, colour = SPECTRUM[point.training, point.teacher]
-            label = None if name in axis.get_legend_handles_labels()[1] else name
-            axis.plot(point.entropy, height, marker, color=colour, markersize=11, linestyle="none", label=label)
+            axis.plot(point.entropy, height, marker, color=colour, markersize=11, linestyle="none", label=name)
+        below = height - 0.3
+        _counterfeit_marks(axis, of.assign(height=np.where(fake, below, height)), "entropy", "height", below, 0.027)
     for value, name in ((0.0, "one-hot"), (np.log(10), "uniform: ln 10")):
         axis.axvline(value, color="0.5", linestyle="--", linewidth=1)
         axis.annotate(name, (value, len(datasets) - 0.5), ha="center", va="bottom", fontsize="small", color="0.4")
-    axis.set(xlabel="mean entropy of the soft labels at T = 9 [nats]", ylim=(-0.5, len(datasets) - 0.5))
+    axis.set(xlabel="mean entropy of the soft labels at T = 9 [nats]", ylim=(-0.75, len(datasets) - 0.5))
     axis.set_yticks(range(len(datasets)), titles)
     axis.grid(axis="y", visible=False)
-    if len(table):
-        axis.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=5)
+    _legend_below(figure, [axis], 2, "soft labels from")
     return figure
 
 
@@ -928,8 +964,7 @@ def counterfeits(table: pd.DataFrame, datasets: list[str]) -> Figure:
 
     `table` is `Study.variations`, of which the topic "counterfeit" and the variation "equal" are drawn.
     """
-    kinds = {"equal": "own", "permuted": "permuted", "permuted by class": "permuted\nby class"}
-    kinds |= {"class mean": "class\nmean", "even": "all\nalike"}
+    kinds = {"equal": "own"} | {kind: name.replace(" ", "\n", 1) for kind, name in COUNTERFEIT_NAMES.items()}
     table = table[(table["temperature"] == 9) & table["training"].isin(kinds)]
     known = table.loc[table["topic"] == "counterfeit", "dataset"]
     figure, panels = _panels(table[table["dataset"].isin(known)], datasets, "accuracy on the missing class [%]")
@@ -1105,6 +1140,24 @@ def variations_table(rows: pd.DataFrame, caption: str, name: str, network: bool 
     if network:
         columns |= {"its accuracy": "{teacher_accuracy:.1f}", "parameters": "{parameters:,}"}
     return formatted(rows, columns | {"seeds": "{seeds:.0f}"}, caption, name)
+
+
+def matched_table(pairs: pd.DataFrame, caption: str, name: str) -> Table:
+    """One line a pair of `variations.matched`: each teacher's training, what they are matched by, and what students learned."""
+    forms = {"epochs": "{:.0f}", "accuracy": "{:.1%}", "entropy": "{:.2f} nats"}
+
+    def teacher(row: Any, size: str) -> str:
+        batch, epochs, value = (getattr(row, f"{of}_{size}") for of in ("batch_size", "epochs", row.by))
+        return f"{batch:.0f} × {epochs:.0f}" + f" ({forms[row.by].format(value)})".replace("%", " %") * (
+            row.by != "epochs"
+        )
+
+    percent = {f"named_{size}": 100 * pairs[f"missing_{size}"] for size in TEACHERS}
+    rows = pairs.assign(**percent, between=percent["named_small"] - percent["named_large"])
+    columns: dict[str, Any] = {"data": lambda row: title(row.dataset, row.profile), "matched by": "{by}"}
+    columns |= {f"{size} teacher": lambda row, size=size: teacher(row, size) for size in TEACHERS}
+    columns |= {f"missing class, {size}": f"{{named_{size}:.1f}}" for size in TEACHERS}
+    return formatted(rows, columns | {"points between": "**{between:.1f}**", "seeds": "{seeds}"}, caption, name)
 
 
 def contrast(rows: pd.DataFrame, what: str, caption: str, name: str) -> Table:

@@ -263,6 +263,50 @@ def named_and_known(students: pd.DataFrame) -> pd.DataFrame:
     return means.merge(controls.drop(columns="named").rename(columns={"known": "told_nothing"}), on=keys)
 
 
+def matched(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
+    """For each small teacher the large one that is nearest to it: in epochs, in accuracy on the test set, in entropy at T = 9.
+
+    Of Table 7's networks, trained as in Tables 4-6, for longer or shorter, or in larger batches.
+
+    Parameters
+    ----------
+    students : DataFrame
+        Records "variations".
+    response : DataFrame
+        Records "response", at least of these teachers.
+
+    Returns
+    -------
+    DataFrame
+        One row a profile, data set, `training_small` and `by`: "epochs", "accuracy", "entropy". `training_large`, and with
+        these endings, of each of the two, means over the `seeds` that both have: `batch_size`, `epochs`, `accuracy`, `entropy`,
+        and `missing`, what its students name of the class they lack. Where there is one large training, it is nearest in
+        anything: that pair stands once, by epochs.
+    """
+    pair, at = ["profile", "dataset", "training", "teacher", "seed"], students["temperature"] == TABLE_TEMPERATURE
+    named = students[at & students["missing_class"].notna()].groupby(pair)["accuracy_missing"].mean().rename("missing")
+    at_nine = response[(response["split"] == "test") & (response["temperature"] == TABLE_TEMPERATURE)]
+    measures = ["batch_size", "epochs", "accuracy", "entropy"]
+    each = at_nine.groupby(pair)[measures].mean().join(named, how="inner").reset_index()
+    how = [_known(d).get(name) for d, name in zip(each["dataset"], each["training"], strict=True)]
+    alike = [v is not None and not v.teacher and not v.student for v in how]  # but for their training
+    each = each[pd.Series(alike, each.index, dtype=bool)]
+    small, large = (each[each["teacher"] == t].drop(columns="teacher") for t in TEACHERS)
+    pairs = small.merge(large, on=["profile", "dataset", "seed"], suffixes=("_small", "_large"))
+    grouped = pairs.groupby(["profile", "dataset", "training_small", "training_large"])
+    found = grouped.mean().drop(columns="seed").assign(seeds=grouped.size()).reset_index()
+    several = found.groupby(["profile", "dataset"])["training_large"].transform("nunique") > 1
+    nearest = []
+    for by in measures[1:]:
+        of_by = found[several | (by == "epochs")].assign(by=by)
+        off = {of: (of_by[f"{of}_small"] - of_by[f"{of}_large"]).abs() for of in (by, "batch_size")}
+        # Of as many epochs, the one of the same batch size, and so of as many steps.
+        order = pd.DataFrame(off).sort_values([by, "batch_size"], kind="stable").index
+        nearest.append(of_by.loc[order].drop_duplicates(["profile", "dataset", "training_small"]))
+    table = pd.concat(nearest)
+    return table.sort_values(["profile", "dataset", "epochs_small"], ascending=[False, True, False], kind="stable")
+
+
 def over_hard_labels(students: pd.DataFrame) -> pd.DataFrame:
     """Of records "variations" those that lack no class and have a teacher; `gain`: accuracy minus that of hard labels alone.
 

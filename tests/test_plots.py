@@ -67,6 +67,30 @@ def test_a_page_of_records_that_are_empty_does_not_fail(name, tmp_path, monkeypa
         assert len(plt.get_fignums()) == ("figure" in cell.metadata.get("mystnb", {})), cell.id
 
 
+def test_a_permuted_response_is_drawn_at_the_entropy_of_the_genuine_one():
+    """And hollow, and counterfeits that nearly meet share a place for their letters."""
+    kinds = {"equal": (1.6, 0.9), "permuted": (1.6, 0.0), "permuted by class": (1.6, 0.0), "even": (2.2, 0.0)}
+    rows = [
+        {"dataset": "mnist", "profile": "paper", "teacher": teacher, "training": how, "variance": 0.1 * entropy}
+        | {"entropy": entropy - less, "accuracy_missing": named, "low": named, "high": named}
+        for teacher, less in (("small", 0.0), ("large", 0.5))
+        for how, (entropy, named) in kinds.items()
+    ]
+    left, _ = plots.spectrum(pd.DataFrame(rows), ["mnist"]).axes
+    line = plots.entropy_lines(pd.DataFrame(rows), ["mnist"]).axes[0]
+    for axis in (left, line):
+        hollow = [mark for mark in axis.lines if mark.get_markerfacecolor() == "none" and len(mark.get_xdata())]
+        assert [(*mark.get_xdata(),) for mark in hollow] == [(1.6, 1.6, 2.2), (1.1, 1.1, pytest.approx(1.7))]
+        dotted = [tuple(mark.get_xdata()) for mark in axis.lines if mark.get_linestyle() == ":"]
+        assert dotted == [(1.6, 1.6), (1.1, 1.1)], "straight down"
+        assert [text.get_text() for text in axis.texts][:4] == ["ab", "d"] * 2
+        labels = axis.get_legend_handles_labels()[1]
+        assert labels[:2] == ["small teacher", "large teacher"] and "a: permuted" in labels
+    plain = pd.DataFrame(rows).query("training == 'equal'")
+    assert not plots.spectrum(plain, ["mnist"]).axes[0].texts, "nor is there a key to letters"
+    plt.close("all")
+
+
 def test_bold_is_bold_in_html_and_nothing_is_cut_off():
     frame = pd.DataFrame({"verdict": ["**partly** (provisional)", "**9.5**", "2 ** 3"], "n": [1, 2, 3]})
     html = plots.Table(frame, "Verdicts", "verdicts")._repr_html_()

@@ -18,7 +18,7 @@ from kdutils.claims import LARGE, SMALL
 from kdutils.experiments import Study
 from kdutils.protocols import PROFILES
 from kdutils.response import COUNTERFEITS
-from kdutils.variations import named_and_known, of_same_seeds, over_hard_labels, summarise
+from kdutils.variations import matched, named_and_known, of_same_seeds, over_hard_labels, summarise
 
 CHECKS: list[tuple[str, Callable[[], dict[str, object]]]] = []
 
@@ -735,6 +735,37 @@ def counterfeits() -> dict[str, object]:
 
 
 @page("10_what_decides_it")
+def capacity_or_length() -> dict[str, object]:
+    pairs = matched(records.load("variations"), records.load("response")).query("profile == 'paper'")
+    points = (100 * (pairs["missing_small"] - pairs["missing_large"])).groupby(pairs["dataset"]).agg(["min", "max"])
+    mnist, clothes = points.loc["mnist"], points.loc["fashion_mnist"]
+    cifar10 = pairs.query("dataset == 'cifar10'")
+    first = pairs.query("dataset == 'mnist' and epochs_small == 1").set_index("by")
+    missing = varied("network").loc["paper", "mnist"]["missing"].unstack("teacher")
+    widths = missing.loc[["equal", "width/2", "width/4", "width/8", "width/16"]]
+    between = widths["small"] - widths["large"]
+    clothes_pair = pairs.query("dataset == 'fashion_mnist' and by == 'entropy'")
+    return {
+        f"matched by epochs, by accuracy or by entropy, its students stay {mnist['min']:.0f} to {mnist['max']:.0f} points behind on "
+        f"MNIST and {clothes['min']:.0f} to {clothes['max']:.0f} on Fashion-MNIST": (
+            pairs.groupby("dataset")["by"].nunique().to_dict() == {"mnist": 3, "fashion_mnist": 3, "cifar10": 1}
+        ),
+        f"equally long and by chance about equally accurate: {points.loc['cifar10', 'min']:.0f} points": (
+            len(cifar10) == 1 and (cifar10["accuracy_small"] - cifar10["accuracy_large"]).abs().item() < 0.02
+        ),
+        "(one to three seeds; Fashion-MNIST's nearest in entropy is a tenth of a nat off)": (
+            {1, 3} <= set(pairs["seeds"]) <= {1, 2, 3}
+            and near((clothes_pair["entropy_large"] - clothes_pair["entropy_small"]).item(), 0.1, 0.02)
+        ),
+        "Nor is it capacity as size (the widths above)": between.min() > 0.75 * between["equal"],
+        "after one epoch each, the large teacher is as accurate as the small one and has as much entropy": (
+            near(first.loc["epochs", "accuracy_small"], first.loc["epochs", "accuracy_large"], 0.003)
+            and near(first.loc["epochs", "entropy_small"], first.loc["epochs", "entropy_large"], 0.02)
+        ),
+    }
+
+
+@page("10_what_decides_it")
 def settings() -> dict[str, object]:
     reduced, full = (varied().loc[profile, "mnist"]["missing"].unstack("teacher") for profile in ("cpu", "paper"))
     loss = varied().query("topic == 'loss'")["missing"].unstack("teacher")
@@ -1281,6 +1312,56 @@ def spectrum() -> dict[str, object]:
             accuracy.loc[two, networks].idxmin(axis=1) == "baseline"
         ).all(),
         f"what little is conveyed, {conveyed.loc['cifar10'].max():.0f} % at most": True,
+    }
+
+
+@functools.cache
+def with_counterfeits() -> pd.DataFrame:
+    """What Figures 2 and 10 show, by training, data set and teacher."""
+    table = plots.spectrum_table(records.load("response"), STUDY.with_counterfeits(STUDY.spectrum()))
+    return table.set_index(["training", "dataset", "teacher"]).sort_index()
+
+
+@page("01_introduction")
+def counterfeits_in_the_spectrum() -> dict[str, object]:
+    table, students = with_counterfeits(), STUDY.with_counterfeits(STUDY.spectrum())
+    own, permuted, alike = (table.loc[how] for how in ("equal", "permuted", "even"))
+    times = permuted["variance"] / own["variance"].reindex(permuted.index)
+    conveyed = 100 * own["accuracy_missing"].xs("small", level="teacher")
+    seeds = students[students["training"].isin(COUNTERFEITS)].groupby(["dataset", "training"])["seed"].nunique()
+    return {
+        "response (a, at the end of the dotted line) has exactly the entropy of the genuine one and conveys nothing": (
+            len(permuted) == 4
+            and np.allclose(permuted["entropy"], own["entropy"].reindex(permuted.index), atol=1e-6)
+            and permuted["accuracy_missing"].max() < 0.0005
+        ),
+        f"the small teachers' own convey {conveyed['mnist']:.0f} and {conveyed['fashion_mnist']:.0f} %": True,
+        "All alike (d) has more entropy than either, and conveys nothing": (
+            (alike["entropy"] > own["entropy"].reindex(alike.index)).all() and alike["accuracy_missing"].max() < 0.0005
+        ),
+        "a permuted response has two to eight times the variance": times.round().agg(["min", "max"]).tolist() == [2, 8],
+        "on one, like its counterfeits b and c": (
+            (seeds["mnist"] == 3).all() and seeds["fashion_mnist"].to_dict() == dict(zip(COUNTERFEITS, (3, 1, 1, 3)))
+        ),
+        "Its counterfeits are recorded of teachers at full scale only": (
+            {*records.load("variations").query("dataset == 'cifar10' and training == 'permuted'")["profile"]}
+            == {"paper"}
+            and "cifar10" not in permuted.index.get_level_values("dataset")
+        ),
+    }
+
+
+@page("06_summary")
+def counterfeits_on_the_line() -> dict[str, object]:
+    table = with_counterfeits()
+    own, permuted = table.loc["equal"], table.loc["permuted"]
+    alike = np.allclose(permuted["entropy"], own["entropy"].reindex(permuted.index), atol=1e-6)
+    return {
+        "it has exactly the entropy of the genuine one and conveys nothing": (
+            alike and permuted["accuracy_missing"].max() < 0.0005
+        ),
+        "The permuted ones (a) lie right below the genuine ones": alike,
+        "(CIFAR-10's at full scale only, so not here)": "cifar10" not in permuted.index.get_level_values("dataset"),
     }
 
 

@@ -20,7 +20,7 @@ from kdutils.records import IDENTITY, VALUES, load_tensors
 from kdutils.response import COUNTERFEITS, best_bias, counterfeit
 from kdutils.running import student_path
 from kdutils.training import load_response
-from kdutils.variations import Variation, findings, named_and_known, of_same_seeds, summarise, variations
+from kdutils.variations import Variation, findings, matched, named_and_known, of_same_seeds, summarise, variations
 
 DATASETS = tuple(FULL_SIZE)
 EACH = [(dataset, v) for dataset in DATASETS for v in Study("paper", [dataset]).varied(dataset)]
@@ -433,3 +433,65 @@ def test_where_full_scale_lacks_a_teachers_variation_the_reduced_one_stands_in(t
     found = Study("paper", ["mnist"], results=tmp_path).variations("length")
     shown = set(found[names].itertuples(index=False, name=None))
     assert shown == every - {lacking, ("cpu", "20 epochs", "large")}, "which full scale has"
+
+
+def test_a_small_teacher_is_matched_with_the_nearest_large_one():
+    """On the seeds that both have; of as many epochs, with the one of the same batch size."""
+    named = {  # (training, teacher): batch size, epochs, accuracy, entropy, and by seed what students name
+        ("equal", "small"): (256, 10, 0.98, 1.6, (0.9, 1.0, 0.8)),
+        ("4096x10", "large"): (4096, 10, 0.90, 1.9, (0.3, 0.3, 0.3)),
+        ("equal", "large"): (256, 10, 0.99, 1.4, (0.0, 0.1, 0.2)),
+        ("4096x50", "large"): (4096, 50, 0.985, 1.5, (0.2,)),
+        ("no-dense", "large"): (256, 10, 0.98, 1.6, (0.7,)),  # another network
+        ("permuted", "small"): (256, 10, 0.98, 1.6, (0.0,)),  # another response
+    }
+    students, responses = [], []
+    for (how, teacher), (batch, epochs, accuracy, entropy, shares) in named.items():
+        for seed, share in enumerate(shares):
+            row = {"profile": "paper", "dataset": "mnist", "training": how, "teacher": teacher, "seed": seed}
+            row |= {"temperature": 9.0}
+            students += [row | {"missing_class": c, "accuracy_missing": share} for c in (3, 4)]
+            students += [row | {"missing_class": np.nan, "accuracy_missing": np.nan}]
+            response = row | {"batch_size": batch, "epochs": epochs, "accuracy": accuracy, "entropy": entropy}
+            responses += [response | {"split": "test"}, response | {"split": "train", "entropy": 0.0}]
+    students, responses = pd.DataFrame(students), pd.DataFrame(responses)
+    found = matched(students, responses).set_index("by")
+    assert found["training_large"].to_dict() == {"epochs": "equal", "accuracy": "4096x50", "entropy": "4096x50"}
+    assert found["seeds"].to_dict() == {"epochs": 3, "accuracy": 1, "entropy": 1}
+    assert found.loc["epochs", ["missing_small", "missing_large"]].tolist() == pytest.approx([0.9, 0.1])
+    assert found.loc["entropy", ["entropy_small", "entropy_large", "missing_large"]].tolist() == [1.6, 1.5, 0.2]
+    lines = plots.matched_table(found.reset_index(), "", "").frame.set_index("matched by")
+    assert lines.loc["accuracy"].tolist() == [
+        "MNIST",
+        "256 × 10 (98.0 %)",
+        "4096 × 50 (98.5 %)",
+        "90.0",
+        "20.0",
+        "**70.0**",
+        "1",
+    ]
+    assert lines.loc["epochs", "large teacher"] == "256 × 10", "that says it"
+    alone = matched(students[students["training"] == "equal"], responses)
+    assert alone["by"].tolist() == ["epochs"], "the one large teacher would be nearest in anything"
+    assert matched(students.iloc[:0], responses).empty and matched(students, responses.iloc[:0]).empty
+
+
+def test_counterfeits_stand_beside_genuine_responses_of_their_data_set_and_profile(tmp_path, monkeypatch):
+    row = {"dataset": "mnist", "seed": 0, "temperature": 9.0, "missing_class": 4, "accuracy": 0.9}
+    kinds = itertools.product(("paper", "cpu"), ("equal", "even", "permuted"), TEACHERS)
+    students = [row | dict(zip(("profile", "training", "teacher"), which, strict=True)) for which in kinds]
+    students += [students[2] | {"temperature": 3.0}, students[2] | {"missing_class": np.nan}]
+
+    def recorded(study: Study) -> pd.DataFrame:
+        assert study.compute == "never", "a figure of other runs makes none of these"
+        return pd.DataFrame(students)
+
+    monkeypatch.setattr(Study, "recorded_variations", recorded)
+    study = Study("cpu", ["digits", "mnist"], compute="missing", results=tmp_path)
+    taught = pd.DataFrame([students[0] | {"profile": "cpu"}, students[0] | {"dataset": "digits"}])
+    found = study.with_counterfeits(taught)
+    assert list(found["dataset"]) == ["digits", *["mnist"] * 5], "which has none"
+    assert set(found.loc[found["dataset"] == "mnist", "profile"]) == {"cpu"}
+    names = found[["teacher", "training"]].iloc[2:].itertuples(index=False, name=None)
+    assert [*names] == [*itertools.product(TEACHERS, ("permuted", "even"))], "in the order of their letters"
+    assert study.with_counterfeits(taught.iloc[:0]).empty
