@@ -776,8 +776,9 @@ SPECTRUM |= {
 def spectrum_table(response: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFrame:
     """Each response's entropy and variance at T = 9 beside what its students know of a class they never saw.
 
-    `missing` is `Study.spectrum`, with `Study.with_counterfeits` or without. `low` and `high` are the range of `accuracy_missing` over seeds. Label smoothing's numbers are exact: its response is
-    Table 1's, the same for each image of a class.
+    `missing` is `Study.spectrum`, with `Study.with_counterfeits` or without. `low` and `high` are the range of
+    `accuracy_missing` over seeds. Label smoothing's numbers are exact: its response is Table 1's, the same for each
+    image of a class.
     """
     at_nine = response[(response["split"] == "test") & (response["temperature"] == 9)]
     keys = ["dataset", "profile", "training", "teacher"]
