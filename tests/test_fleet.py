@@ -207,10 +207,19 @@ def test_stacked_equals_plain_on_real_images(double, real_data, dataset):
         torch.testing.assert_close(one.test, other.test, rtol=0, atol=1e-6, check_dtype=False)
 
 
-def test_stacked_equals_plain_on_real_images_in_single_precision(real_data):
+@pytest.mark.parametrize("stacked", [True, None], ids=["stacked", "compiled"])
+def test_fleet_equals_plain_on_real_images_in_single_precision(real_data, stacked):
+    """100 steps in float32, in which MNIST's students are distilled.
+
+    Rounding moves a logit by some 1e-5; now and then, where it decides on which side of zero an activation lies, by 1e-4
+    to 1e-3. So it does in the plain loop, if initial weights are off by the last bit. Flaws put into `step.cpp` on
+    purpose moved it by 0.027 and more: one example left out of the dense layer's bias, one pixel out of a convolution's,
+    a pool's ties given to all that tie, an activation's slope left out on the way back.
+    """
     given, chosen = material("mnist", 800, real_data), members("mnist", epochs=1)
-    stacked = distil(chosen, *given, CPU, stacked=True)
-    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-2)
+    plain = distil(chosen, *given, CPU, stacked=False)
+    assert_differ(plain)
+    assert_agree(distil(chosen, *given, CPU, stacked=stacked), plain, tolerance=1e-2)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
