@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 from scipy.stats import spearmanr
 
-from kdutils import claims, experiments, guides, plots, protocols, published, records, related
+from kdutils import claims, experiments, fleet, guides, plots, protocols, published, records, related
 from kdutils.claims import LARGE, SMALL
 from kdutils.experiments import Study
 from kdutils.protocols import PROFILES
@@ -1295,6 +1295,16 @@ def on_a_gpu() -> dict[str, object]:
         < records.BARS["GPU", "cifar10", "teacher"],
         "of a fleet of 120 an MNIST student takes an eleventh of the time that it takes alone, of a fleet of 60 one of CIFAR-10 "
         "a quarter": near(times["mnist", 120], 11, 0.5) and near(times["cifar10", 60], 4, 0.3),
+    }
+
+
+@page("09_speed")
+def whatever_the_fleet() -> dict[str, object]:
+    tolerance = fleet.TOLERANCE
+    return {
+        "within 10⁻⁶ in float64": tolerance["float64"] == 1e-6,
+        f"in float32 within {tolerance['float32, digits']:g} for the digits' students and "
+        f"{tolerance['float32, MNIST']:g} for MNIST's": True,
     }
 
 
