@@ -1304,6 +1304,8 @@ def on_a_cpu() -> dict[str, object]:
     bars = rows.dropna(subset="bar")
     aims = {dataset: aim for (_, dataset, _), aim in records.AIMS.items()}
     loop = rows.query("comparison == 'careful loop'")
+    grown = rows.query("comparison == 'growth' and members > 1")
+    times, many = 1 / grown["ratio"], grown.query("members >= 8")["ours"]
     assert set(records.AIMS) == {("CPU", dataset, "careful loop") for dataset in loop["dataset"]}
     return {
         "On two CPU cores the least that was asked for is reached everywhere": (
@@ -1315,6 +1317,15 @@ def on_a_cpu() -> dict[str, object]:
         f"{aims['fashion_mnist']} times for Fashion-MNIST and CIFAR-10": (
             aims["fashion_mnist"] == aims["cifar10"] and (loop["ratio"] < loop["dataset"].map(aims)).all()
         ),
+        f"an MNIST student of a fleet of {grown['members'].min()} to {grown['members'].max()} takes a half to two thirds of the time that "
+        "it takes alone, by the median of three repeats": (
+            times.between(0.45, 2 / 3).all()
+            and (grown["ratio"] >= grown["bar"]).all()
+            and (grown["repeats"] == 3).all()
+        ),
+        "and the same from 8 members on, within 2 %": many.max() < 1.02 * many.min(),
+        f"its students were {grown['ratio_low'].min():.2f} to {grown['ratio_low'].max():.2f} times as fast as a lone one, below the "
+        f"{grown['bar'].iloc[0]:g} asked for": (grown["ratio_low"] < grown["bar"]).all(),
     }
 
 
