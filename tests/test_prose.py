@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import ROOT
 from scipy.stats import spearmanr
 
@@ -1305,6 +1306,7 @@ def on_a_cpu() -> dict[str, object]:
     aims = {dataset: aim for (_, dataset, _), aim in records.AIMS.items()}
     loop = rows.query("comparison == 'careful loop'")
     grown = rows.query("comparison == 'growth' and members > 1")
+    cifar10 = {name: Study(name, ["cifar10"], 1).runs("missing_class")[0].protocol for name in ("cpu", "paper")}
     times, many = 1 / grown["ratio"], grown.query("members >= 8")["ours"]
     assert set(records.AIMS) == {("CPU", dataset, "careful loop") for dataset in loop["dataset"]}
     return {
@@ -1322,6 +1324,13 @@ def on_a_cpu() -> dict[str, object]:
             times.between(0.45, 2 / 3).all()
             and (grown["ratio"] >= grown["bar"]).all()
             and (grown["repeats"] == 3).all()
+        ),
+        "There CIFAR-10's students are timed in float32, the precision of profile `cpu`": (
+            loop.query("dataset == 'cifar10'")["note"].str.startswith("float32; ").all()
+            and cifar10["cpu"].precision == "float32"
+        ),
+        "in profile `paper`'s bfloat16 a CPU distils them one by one": (
+            cifar10["paper"].precision == "bfloat16" and fleet.back_end(cifar10["paper"], torch.device("cpu")) is None
         ),
         "and the same from 8 members on, within 2 %": many.max() < 1.02 * many.min(),
         f"its students were {grown['ratio_low'].min():.2f} to {grown['ratio_low'].max():.2f} times as fast as a lone one, below the "
