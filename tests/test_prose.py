@@ -1339,6 +1339,26 @@ def on_a_cpu() -> dict[str, object]:
 
 
 @page("09_speed")
+def measured_before_it_is_kept() -> dict[str, object]:
+    rows = records.load("benchmarks")
+    others = rows[rows["comparison"].str.startswith("back end, ")]
+    seconds = others.pivot(index="dataset", columns="comparison", values="theirs").dropna()
+    loops = rows.query("machine == 'NVIDIA H200'").pivot_table("theirs", "dataset", "comparison")
+    said = (rows["comparison"] + rows["note"].fillna("")).str
+    return {
+        "Recorded numbers stand behind what is said of stacked members and of students one by one on a CPU": (
+            (others["ratio_low"] > 1).all()
+            and set(seconds.index) == {"mnist", "fashion_mnist", "cifar10"}
+            and (seconds["back end, stacked"] > seconds["back end, one by one"]).all()
+        ),
+        "of a step as a CUDA graph": (loops["graphed loop"] < loops["careful loop"] / 2).all(),
+        "rests on trials whose numbers are not kept": not said.contains(
+            "grouped|torch.compile|[Tt]riton|Winograd"
+        ).any(),
+    }
+
+
+@page("09_speed")
 def whatever_the_fleet() -> dict[str, object]:
     tolerance = fleet.TOLERANCE
     return {
