@@ -3,6 +3,7 @@
 Each check makes the phrase from the records, or holds a phrase without numbers to be true of them.
 """
 
+import dataclasses
 import functools
 import json
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from kdutils.experiments import Study
 from kdutils.protocols import PROFILES
 from kdutils.response import COUNTERFEITS
 from kdutils.variations import named_and_known, of_same_seeds, over_hard_labels, summarise
+from tests.benchmarks.compare import MEMBERS
 
 CHECKS: list[tuple[str, Callable[[], dict[str, object]]]] = []
 
@@ -1307,6 +1309,8 @@ def on_a_cpu() -> dict[str, object]:
     loop = rows.query("comparison == 'careful loop'")
     grown = rows.query("comparison == 'growth' and members > 1")
     cifar10 = {name: Study(name, ["cifar10"], 1).runs("missing_class")[0].protocol for name in ("cpu", "paper")}
+    cpu, timed = torch.device("cpu"), dataclasses.replace(cifar10["paper"], precision="float32")
+    against = rows[rows["comparison"].str.startswith(("careful loop", "torchdistill"))]
     times, many = 1 / grown["ratio"], grown.query("members >= 8")["ours"]
     assert set(records.AIMS) == {("CPU", dataset, "careful loop") for dataset in loop["dataset"]}
     return {
@@ -1330,7 +1334,17 @@ def on_a_cpu() -> dict[str, object]:
             and cifar10["cpu"].precision == "float32"
         ),
         "in profile `paper`'s bfloat16 a CPU distils them one by one": (
-            cifar10["paper"].precision == "bfloat16" and fleet.back_end(cifar10["paper"], torch.device("cpu")) is None
+            cifar10["paper"].precision == "bfloat16" and fleet.back_end(cifar10["paper"], cpu) is None
+        ),
+        "the CPU's rows above were recorded with fewer, 28 or 32 and 4 or 8": (
+            set(against.query("dataset != 'cifar10'")["members"]) == {28, 32}
+            and set(against.query("dataset == 'cifar10'")["members"]) == {4, 8}
+        ),
+        f"compares {MEMBERS['mnist']} students of MNIST and Fashion-MNIST and {MEMBERS['cifar10']} of CIFAR-10 with these loops": (
+            MEMBERS["mnist"] == MEMBERS["fashion_mnist"]
+        ),
+        "a process holds eight at most, two of CIFAR-10": (
+            fleet.back_end(timed, cpu) is None or fleet.group_size(timed, cpu) == 2  # where there is no compiler, one
         ),
         "and the same from 8 members on, within 2 %": many.max() < 1.02 * many.min(),
         f"its students were {grown['ratio_low'].min():.2f} to {grown['ratio_low'].max():.2f} times as fast as a lone one, below the "
