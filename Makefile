@@ -47,7 +47,7 @@ stress: $(STAMP) ## run the slow tests, and each notebook by nbval at its own pa
 book: $(STAMP) ## build the published book from the recorded evidence: no data, no training
 	$(PY) book/build.py publish
 
-bench: $(STAMP) ## measure how fast students are distilled, into book/results/benchmarks.csv (four minutes, quiet machine)
+bench: $(STAMP) ## measure how fast students are distilled, into book/results/benchmarks.csv (under ten minutes, quiet machine)
 	@$(PY) -c "import torchdistill" 2>/dev/null || \
 	  if uv --version >/dev/null 2>&1; then uv pip install --python $(PY) --editable ".[pinned,bench]"; \
 	  else $(PY) -m pip install --disable-pip-version-check --progress-bar off --editable ".[pinned,bench]"; fi

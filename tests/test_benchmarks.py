@@ -93,6 +93,7 @@ def test_everything_but_the_library_runs_on_the_digits(tmp_path, capsys):
     printed = capsys.readouterr()
     assert "careful loop" in printed.out and "not measured" not in printed.err
     bars = {comparison for _, _, comparison in records.BARS}
+    assert all(aim > records.BARS[of] for of, aim in records.AIMS.items())
     assert {c for c in bars if not c.startswith("torchdistill")} <= set(table["comparison"]), "a bar for nothing"
 
 
@@ -124,6 +125,6 @@ def test_what_was_not_measured_is_said():
     shown = plots.speed_table(pd.DataFrame([row]), "caption", "name").frame
     measured = shown[shown["measured"] != "not measured yet"]
     assert len(shown) == len(records.BARS) and len(measured) == 1
-    assert measured["reached"].tolist() == ["yes"]
+    assert measured["reached"].tolist() == ["yes"] and measured["aim"].tolist() == ["4: no"]
     lacking = shown[shown["measured"] == "not measured yet"]
     assert set(lacking["machine"]) == {"CPU", "GPU"} and (lacking["reached"] == "").all()

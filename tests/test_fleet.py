@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from kdutils import compiled, fleet, records, running, training
 from kdutils.data import SPLITS, ImageSet, data_hash, load_dataset
 from kdutils.errors import Diverged, UserError
-from kdutils.fleet import SHARED, Student, distil, distil_one, epochs_of_batches, transfer_indices
+from kdutils.fleet import SHARED, TOLERANCE, Student, distil, distil_one, epochs_of_batches, transfer_indices
 from kdutils.losses import label_smoothing_targets
 from kdutils.models import Network, SameConv2d, SameMaxPool2d, create_model
 from kdutils.protocols import PROFILES, StudentProtocol, key, seed_for, teacher_protocol
@@ -120,7 +120,7 @@ def test_fleet_equals_plain(role, stacked, optimizer):
     transfer, logits, *others = given
     plain = [distil_one(m, transfer, logits[m.teacher, m.teacher_epoch], *others, CPU) for m in chosen]
     assert_differ(plain)
-    assert_agree(found, plain, tolerance=1e-3)
+    assert_agree(found, plain, tolerance=TOLERANCE["float32, digits"])
 
 
 @pytest.mark.parametrize(
@@ -136,13 +136,14 @@ def test_fleet_equals_plain(role, stacked, optimizer):
 def test_fleet_equals_plain_in_double_precision(double, role, stacked):
     chosen, given = members(role=role, epochs=2), material("digits", 400)
     found = distil(chosen, *given, CPU, stacked=stacked)
-    assert_agree(found, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)  # logits are stored as float32
+    plain = distil(chosen, *given, CPU, stacked=False)
+    assert_agree(found, plain, tolerance=TOLERANCE["float64"])  # logits are stored as float32
 
 
 def test_stacked_equals_plain_for_a_student_of_the_large_teachers_family(double):
     chosen, given = members(variant="large-family+width/8", epochs=2), material("digits", 400)
     stacked = distil(chosen, *given, CPU, stacked=True)
-    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)
+    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=TOLERANCE["float64"])
     (usual,) = distil(members(epochs=2)[:1], *given, CPU, stacked=True)
     assert (usual.test - stacked[0].test).abs().max() > 0.1, "another network"
 
@@ -204,13 +205,22 @@ def test_stacked_equals_plain_on_real_images(double, real_data, dataset):
     stacked = distil(chosen, *given, CPU, stacked=True)
     plain = distil(chosen, *given, CPU, stacked=False)
     for one, other in zip(stacked, plain, strict=True):
-        torch.testing.assert_close(one.test, other.test, rtol=0, atol=1e-6, check_dtype=False)
+        torch.testing.assert_close(one.test, other.test, rtol=0, atol=TOLERANCE["float64"], check_dtype=False)
 
 
-def test_stacked_equals_plain_on_real_images_in_single_precision(real_data):
+@pytest.mark.parametrize("stacked", [True, None], ids=["stacked", "compiled"])
+def test_fleet_equals_plain_on_real_images_in_single_precision(real_data, stacked):
+    """100 steps in float32, in which MNIST's students are distilled.
+
+    Rounding moves a logit by some 1e-5; now and then, where it decides on which side of zero an activation lies, by 1e-4
+    to 1e-3. So it does in the plain loop, if initial weights are off by the last bit. Flaws put into `step.cpp` on
+    purpose moved it by 0.027 and more: one example left out of the dense layer's bias, one pixel out of a convolution's,
+    a pool's ties given to all that tie, an activation's slope left out on the way back.
+    """
     given, chosen = material("mnist", 800, real_data), members("mnist", epochs=1)
-    stacked = distil(chosen, *given, CPU, stacked=True)
-    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-2)
+    plain = distil(chosen, *given, CPU, stacked=False)
+    assert_differ(plain)
+    assert_agree(distil(chosen, *given, CPU, stacked=stacked), plain, tolerance=TOLERANCE["float32, MNIST"])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -220,7 +230,7 @@ def test_stacked_on_a_gpu_equals_plain(double, real_data, dataset):
     given, chosen = material(dataset, 475, real_data, measured=20), members(dataset, batch_size=4, epochs=1)
     stacked = distil(chosen, *given, torch.device("cuda"), stacked=True)
     for one, other in zip(stacked, distil(chosen, *given, CPU, stacked=False), strict=True):
-        torch.testing.assert_close(one.test, other.test, rtol=0, atol=1e-6, check_dtype=False)
+        torch.testing.assert_close(one.test, other.test, rtol=0, atol=TOLERANCE["float64"], check_dtype=False)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -229,7 +239,7 @@ def test_a_batch_without_examples_leaves_a_member_as_it_was(double, optimizer):
     given = material("digits", 60)
     chosen = [dataclasses.replace(m, optimizer=optimizer, batch_size=1) for m in members()]
     stacked = distil(chosen, *given, CPU, stacked=True)
-    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)
+    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=TOLERANCE["float64"])
 
 
 def test_the_back_end_is_chosen_by_device_and_network(monkeypatch):
@@ -271,7 +281,7 @@ def test_compiled_equals_plain_on_larger_images(double, real_data, dataset, vari
     chosen = members(dataset, variant=variant, batch_size=batch_size, epochs=epochs)[:3]
     assert fleet.back_end(chosen[0], CPU) is fleet._Compiled
     found = distil(chosen, *given, CPU)
-    assert_agree(found, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)
+    assert_agree(found, distil(chosen, *given, CPU, stacked=False), tolerance=TOLERANCE["float64"])
 
 
 @pytest.mark.parametrize("loss", ["logits", "decoupled", "standardised"])
@@ -280,7 +290,7 @@ def test_stacked_equals_plain_for_every_loss(double, loss):
     given = material("digits", 400)
     plain = distil(chosen, *given, CPU, stacked=False)
     assert_differ(plain)
-    assert_agree(distil(chosen, *given, CPU, stacked=True), plain, tolerance=1e-6)
+    assert_agree(distil(chosen, *given, CPU, stacked=True), plain, tolerance=TOLERANCE["float64"])
 
 
 @pytest.mark.parametrize("stacked", BACK_ENDS)
@@ -318,7 +328,11 @@ def _assert_own_in_any_fleet(device: torch.device, stacked: bool) -> None:
     for of in fleets:
         found = dict(zip(of, distil(of, *given, device, stacked=stacked), strict=True))
         mine = [i for i, m in enumerate(chosen) if m in found]
-        assert_agree([found[chosen[i]] for i in mine], [expected[i] for i in mine], tolerance=1e-6)
+        assert_agree([found[chosen[i]] for i in mine], [expected[i] for i in mine], tolerance=TOLERANCE["float64"])
+
+
+def test_the_tolerance_is_stated_where_it_is_promised():
+    assert [f"{value:g}" in distil.__doc__ for value in TOLERANCE.values()] == [True] * len(TOLERANCE)
 
 
 def test_a_student_of_a_worker_is_that_of_the_plain_loop(real_data, tmp_path, monkeypatch):
@@ -342,7 +356,7 @@ def test_a_student_of_a_worker_is_that_of_the_plain_loop(real_data, tmp_path, mo
     images = (sets["validation"], sets["test"])
     expected = [distil_one(m, sets["train"], logits["train"], *images, CPU) for m in chosen]
     assert_differ(expected)
-    assert_agree([done[m] for m in chosen], expected, tolerance=2e-2)  # logits are stored in half precision
+    assert_agree([done[m] for m in chosen], expected, tolerance=TOLERANCE["half-precision responses, MNIST"])
     assert pool.epochs.value == len(chosen)
 
 
@@ -430,7 +444,7 @@ def test_fleet_equals_plain_with_few_examples(chosen, stacked):
     given = material("digits", 400)
     plain = distil(chosen, *given, CPU, stacked=False)
     assert_differ(plain)
-    assert_agree(distil(chosen, *given, CPU, stacked=stacked), plain, tolerance=1e-3)
+    assert_agree(distil(chosen, *given, CPU, stacked=stacked), plain, tolerance=TOLERANCE["float32, digits"])
 
 
 def test_few_examples_are_all_that_is_learnt_from():
@@ -471,7 +485,7 @@ def test_a_single_layer_sees_colour_in_the_right_place(double, real_data):
     given = material("cifar10", 40, real_data, measured=20)
     chosen = members("cifar10", role="student-baseline", batch_size=4, epochs=2)
     stacked = distil(chosen, *given, CPU, stacked=True)
-    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=1e-6)
+    assert_agree(stacked, distil(chosen, *given, CPU, stacked=False), tolerance=TOLERANCE["float64"])
 
 
 def test_a_uniform_teacher_is_label_smoothing():

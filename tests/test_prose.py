@@ -3,6 +3,7 @@
 Each check makes the phrase from the records, or holds a phrase without numbers to be true of them.
 """
 
+import dataclasses
 import functools
 import json
 from collections.abc import Callable
@@ -10,15 +11,17 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import ROOT
 from scipy.stats import spearmanr
 
-from kdutils import claims, experiments, guides, plots, protocols, published, records, related
+from kdutils import claims, experiments, fleet, guides, plots, protocols, published, records, related
 from kdutils.claims import LARGE, SMALL
 from kdutils.experiments import Study
 from kdutils.protocols import PROFILES
 from kdutils.response import COUNTERFEITS
 from kdutils.variations import matched, named_and_known, of_same_seeds, over_hard_labels, summarise
+from tests.benchmarks.compare import MEMBERS
 
 CHECKS: list[tuple[str, Callable[[], dict[str, object]]]] = []
 
@@ -1384,11 +1387,92 @@ def on_a_gpu() -> dict[str, object]:
     share = rows.query("comparison == 'teacher'").set_index("batch_size")["share"]
     times = rows.query("comparison == 'growth'").set_index(["dataset", "members"])["ratio"]
     return {
-        f"reaches {100 * share[256]:.0f} % of the matrix rate at its own batch size, short of the aim, and "
+        f"reaches {100 * share[256]:.0f} % of the matrix rate at its own batch size, short of what was asked, and "
         f"{100 * share[1024]:.0f} and {100 * share[4096]:.0f} % with four and sixteen times as many": share[256]
         < records.BARS["GPU", "cifar10", "teacher"],
         "of a fleet of 120 an MNIST student takes an eleventh of the time that it takes alone, of a fleet of 60 one of CIFAR-10 "
         "a quarter": near(times["mnist", 120], 11, 0.5) and near(times["cifar10", 60], 4, 0.3),
+    }
+
+
+@page("09_speed")
+def on_a_cpu() -> dict[str, object]:
+    rows = records.load("benchmarks").query("machine == '2-core CPU'")
+    bars = rows.dropna(subset="bar")
+    aims = {dataset: aim for (_, dataset, _), aim in records.AIMS.items()}
+    loop = rows.query("comparison == 'careful loop'")
+    grown = rows.query("comparison == 'growth' and members > 1")
+    cifar10 = {name: Study(name, ["cifar10"], 1).runs("missing_class")[0].protocol for name in ("cpu", "paper")}
+    cpu, timed = torch.device("cpu"), dataclasses.replace(cifar10["paper"], precision="float32")
+    against = rows[rows["comparison"].str.startswith(("careful loop", "torchdistill"))]
+    times, many = 1 / grown["ratio"], grown.query("members >= 8")["ours"]
+    assert set(records.AIMS) == {("CPU", dataset, "careful loop") for dataset in loop["dataset"]}
+    return {
+        "On two CPU cores the least that was asked for is reached everywhere": (
+            {(d, of) for kind, d, of in records.BARS if kind == "CPU"} == set(zip(bars["dataset"], bars["comparison"]))
+            and (bars["ratio"].dropna() >= bars["bar"][bars["ratio"].notna()]).all()
+            and (bars["gib"].dropna() <= bars["bar"][bars["gib"].notna()]).all()
+        ),
+        f"and the aim beyond it nowhere: {aims['mnist']} times as fast as the careful loop for MNIST, "
+        f"{aims['fashion_mnist']} times for Fashion-MNIST and CIFAR-10": (
+            aims["fashion_mnist"] == aims["cifar10"] and (loop["ratio"] < loop["dataset"].map(aims)).all()
+        ),
+        f"an MNIST student of a fleet of {grown['members'].min()} to {grown['members'].max()} takes a half to two thirds of the time that "
+        "it takes alone, by the median of three repeats": (
+            times.between(0.45, 2 / 3).all()
+            and (grown["ratio"] >= grown["bar"]).all()
+            and (grown["repeats"] == 3).all()
+        ),
+        "There CIFAR-10's students are timed in float32, the precision of profile `cpu`": (
+            loop.query("dataset == 'cifar10'")["note"].str.startswith("float32; ").all()
+            and cifar10["cpu"].precision == "float32"
+        ),
+        "in profile `paper`'s bfloat16 a CPU distils them one by one": (
+            cifar10["paper"].precision == "bfloat16" and fleet.back_end(cifar10["paper"], cpu) is None
+        ),
+        "the CPU's rows above were recorded with fewer, 28 or 32 and 4 or 8": (
+            set(against.query("dataset != 'cifar10'")["members"]) == {28, 32}
+            and set(against.query("dataset == 'cifar10'")["members"]) == {4, 8}
+        ),
+        f"compares {MEMBERS['mnist']} students of MNIST and Fashion-MNIST and {MEMBERS['cifar10']} of CIFAR-10 with these loops": (
+            MEMBERS["mnist"] == MEMBERS["fashion_mnist"]
+        ),
+        "a process holds eight at most, two of CIFAR-10": (
+            fleet.back_end(timed, cpu) is None or fleet.group_size(timed, cpu) == 2  # where there is no compiler, one
+        ),
+        "and the same from 8 members on, within 2 %": many.max() < 1.02 * many.min(),
+        f"its students were {grown['ratio_low'].min():.2f} to {grown['ratio_low'].max():.2f} times as fast as a lone one, below the "
+        f"{grown['bar'].iloc[0]:g} asked for": (grown["ratio_low"] < grown["bar"]).all(),
+    }
+
+
+@page("09_speed")
+def measured_before_it_is_kept() -> dict[str, object]:
+    rows = records.load("benchmarks")
+    others = rows[rows["comparison"].str.startswith("back end, ")]
+    seconds = others.pivot(index="dataset", columns="comparison", values="theirs").dropna()
+    loops = rows.query("machine == 'NVIDIA H200'").pivot_table("theirs", "dataset", "comparison")
+    said = (rows["comparison"] + rows["note"].fillna("")).str
+    return {
+        "Recorded numbers stand behind what is said of stacked members and of students one by one on a CPU": (
+            (others["ratio_low"] > 1).all()
+            and set(seconds.index) == {"mnist", "fashion_mnist", "cifar10"}
+            and (seconds["back end, stacked"] > seconds["back end, one by one"]).all()
+        ),
+        "of a step as a CUDA graph": (loops["graphed loop"] < loops["careful loop"] / 2).all(),
+        "rests on trials whose numbers are not kept": not said.contains(
+            "grouped|torch.compile|[Tt]riton|Winograd"
+        ).any(),
+    }
+
+
+@page("09_speed")
+def whatever_the_fleet() -> dict[str, object]:
+    tolerance = fleet.TOLERANCE
+    return {
+        "within 10⁻⁶ in float64": tolerance["float64"] == 1e-6,
+        f"in float32 within {tolerance['float32, digits']:g} for the digits' students and "
+        f"{tolerance['float32, MNIST']:g} for MNIST's": True,
     }
 
 
