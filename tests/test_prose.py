@@ -1386,6 +1386,19 @@ def one_seed() -> dict[str, object]:
     return {f"what was recorded lets expect {minutes} in one process on the GPU": True}
 
 
+@page("04_1_similarity_information")
+def reduced_cifar10() -> dict[str, object]:
+    study = Study("cpu", ["cifar10"], 3)
+    table = study.table("missing_class", "missing_class")
+    means = 100 * table.groupby("teacher")["accuracy_missing"].mean()
+    (row,) = study.verdicts().query("claim == 'missing-class-gap'").itertuples()
+    assert row.seeds == 3 and set(table["temperature"]) == {3, 9} and study.full.train_size["cifar10"] == 2000
+    return {
+        f"name {means['small']:.0f} and {means['large']:.0f} % of the class, {row.estimate:.0f} points apart "
+        f"[{row.low:.0f}, {row.high:.0f}] (T = 3 and 9)": True,
+    }
+
+
 @page("README.md")
 def one_seed_for_a_reader() -> dict[str, object]:
     minutes = f"{60 * one_seed_takes('paper', 'NVIDIA H200'):.0f} minutes"
