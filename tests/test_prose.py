@@ -737,6 +737,19 @@ def counterfeits() -> dict[str, object]:
     }
 
 
+@page("README.md")
+def matched_in_short() -> dict[str, object]:
+    pairs = matched(records.load("variations"), records.load("response")).query(
+        "profile == 'paper' and dataset == 'mnist'"
+    )
+    pairs = pairs[pairs["training_small"] == "equal"].set_index("by")
+    points = (100 * (pairs["missing_small"] - pairs["missing_large"])).map("{:.0f}".format)
+    return {
+        f"nearest to it in epochs, in accuracy or in entropy, the small one's students name {points['epochs']}, "
+        f"{points['accuracy']} and {points['entropy']} points more": (pairs["seeds"] == 3).all(),
+    }
+
+
 @page("10_what_decides_it")
 def capacity_or_length() -> dict[str, object]:
     pairs = matched(records.load("variations"), records.load("response")).query("profile == 'paper'")
