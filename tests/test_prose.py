@@ -3,7 +3,6 @@
 Each check makes the phrase from the records, or holds a phrase without numbers to be true of them.
 """
 
-import dataclasses
 import functools
 import json
 from collections.abc import Callable
@@ -1454,9 +1453,9 @@ def on_a_cpu() -> dict[str, object]:
     loop = rows.query("comparison == 'careful loop'")
     grown = rows.query("comparison == 'growth' and members > 1")
     cifar10 = {name: Study(name, ["cifar10"], 1).runs("missing_class")[0].protocol for name in ("cpu", "paper")}
-    cpu, timed = torch.device("cpu"), dataclasses.replace(cifar10["paper"], precision="float32")
+    cpu = torch.device("cpu")
     against = rows[rows["comparison"].str.startswith(("careful loop", "torchdistill"))]
-    times, many = 1 / grown["ratio"], grown.query("members >= 8")["ours"]
+    times, many = 1 / grown["ratio"], grown.set_index("members")["ours"]
     assert set(records.AIMS) == {("CPU", dataset, "careful loop") for dataset in loop["dataset"]}
     return {
         "On two CPU cores the least that was asked for is reached everywhere": (
@@ -1464,15 +1463,18 @@ def on_a_cpu() -> dict[str, object]:
             and (bars["ratio"].dropna() >= bars["bar"][bars["ratio"].notna()]).all()
             and (bars["gib"].dropna() <= bars["bar"][bars["gib"].notna()]).all()
         ),
-        f"and the aim beyond it nowhere: {aims['mnist']} times as fast as the careful loop for MNIST, "
-        f"{aims['fashion_mnist']} times for Fashion-MNIST and CIFAR-10": (
-            aims["fashion_mnist"] == aims["cifar10"] and (loop["ratio"] < loop["dataset"].map(aims)).all()
+        f"and the aim beyond it for MNIST: {aims['mnist']} times as fast as the careful loop; not for Fashion-MNIST and CIFAR-10, "
+        f"{aims['fashion_mnist']} times": aims["fashion_mnist"] == aims["cifar10"]
+        and dict(zip(loop["dataset"], loop["ratio"] >= loop["dataset"].map(aims), strict=True))
+        == {"mnist": True, "fashion_mnist": False, "cifar10": False},
+        "The CPU's rows are of one run on one commit": rows["commit"].nunique() == 1
+        and dict(zip(against["dataset"], against["members"], strict=True)) == MEMBERS,
+        "on a CPU in a quarter to three fifths of the loop's time": (
+            near(1 / loop["ratio"].max(), 0.25, 0.03) and near(1 / loop["ratio"].min(), 0.6, 0.05)
         ),
-        f"an MNIST student of a fleet of {grown['members'].min()} to {grown['members'].max()} takes a half to two thirds of the time that "
+        f"an MNIST student of a fleet of {grown['members'].min()} to {grown['members'].max()} takes a quarter to a half of the time that "
         "it takes alone, by the median of three repeats": (
-            times.between(0.45, 2 / 3).all()
-            and (grown["ratio"] >= grown["bar"]).all()
-            and (grown["repeats"] == 3).all()
+            times.between(0.24, 0.5).all() and (grown["ratio"] >= grown["bar"]).all() and (grown["repeats"] == 3).all()
         ),
         "There CIFAR-10's students are timed in float32, the precision of profile `cpu`": (
             loop.query("dataset == 'cifar10'")["note"].str.startswith("float32; ").all()
@@ -1481,19 +1483,8 @@ def on_a_cpu() -> dict[str, object]:
         "in profile `paper`'s bfloat16 a CPU distils them one by one": (
             cifar10["paper"].precision == "bfloat16" and fleet.back_end(cifar10["paper"], cpu) is None
         ),
-        "the CPU's rows above were recorded with fewer, 32 and 8": (
-            set(against.query("dataset != 'cifar10'")["members"]) == {32}
-            and set(against.query("dataset == 'cifar10'")["members"]) == {8}
-        ),
-        f"compares {MEMBERS['mnist']} students of MNIST and Fashion-MNIST and {MEMBERS['cifar10']} of CIFAR-10 with these loops": (
-            MEMBERS["mnist"] == MEMBERS["fashion_mnist"]
-        ),
-        "a process holds eight at most, two of CIFAR-10": (
-            fleet.back_end(timed, cpu) is None or fleet.group_size(timed, cpu) == 2  # where there is no compiler, one
-        ),
-        "and the same from 8 members on, within 2 %": many.max() < 1.02 * many.min(),
-        f"its students were {grown['ratio_low'].min():.2f} to {grown['ratio_low'].max():.2f} times as fast as a lone one, below the "
-        f"{grown['bar'].iloc[0]:g} asked for": (grown["ratio_low"] < grown["bar"]).all(),
+        f"its students were still {grown['ratio_low'].min():.2f} to {grown['ratio_low'].max():.2f} times as fast as a lone one": True,
+        "From 30 members to 120 the time stays level within 5 %": near(many[120] / many[30], 1, 0.05),
     }
 
 
@@ -1506,9 +1497,11 @@ def measured_before_it_is_kept() -> dict[str, object]:
     said = (rows["comparison"] + rows["note"].fillna("")).str
     return {
         "Recorded numbers stand behind what is said of stacked members and of students one by one on a CPU": (
-            (others["ratio_low"] > 1).all()
-            and set(seconds.index) == {"mnist", "fashion_mnist", "cifar10"}
-            and (seconds["back end, stacked"] > seconds["back end, one by one"]).all()
+            (others["ratio_low"] > 1).all() and set(seconds.index) == {"mnist", "fashion_mnist", "cifar10"}
+        ),
+        "stacked fleets were slower than that loop, MNIST's level with it": (
+            (seconds["back end, stacked"] / seconds["back end, one by one"]).drop("mnist").gt(1.1).all()
+            and near(seconds.loc["mnist", "back end, stacked"] / seconds.loc["mnist", "back end, one by one"], 1, 0.05)
         ),
         "of a step as a CUDA graph": (loops["graphed loop"] < loops["careful loop"] / 2).all(),
         "rests on trials whose numbers are not kept": not said.contains(
