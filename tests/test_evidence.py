@@ -72,8 +72,10 @@ def test_recorded_protocols_are_those_of_their_profile() -> None:
     """A record keeps its place only while the protocol it stands for is the one that `kdutils` would run."""
     for name in STUDENT_TABLES:
         for (profile, dataset), of in records.load(name).groupby(["profile", "dataset"]):
-            study = Study(profile, [dataset], int(of["seed"].max()) + 1)
-            runs: list[StudentRun] = [r for g in GROUPS for r in study.runs(g) if isinstance(r, StudentRun)]
+            study = Study(profile, [dataset])
+            seeds = sorted(map(int, of["seed"].unique()))  # of a sweep, too, there may be more than it asks for
+            every = (r for g in GROUPS for seed in seeds for r in study.runs_of(dataset, seed, g))
+            runs: list[StudentRun] = [r for r in every if isinstance(r, StudentRun)]
             assert set(of["run"]) <= {protocols.key(r.protocol) for r in runs}
 
 
