@@ -157,7 +157,7 @@ def verdicts_csv(path: Path | None = None) -> str:
     from kdutils.claims import DATASETS
     from kdutils.experiments import Study
 
-    found = Study("paper", list(DATASETS)).verdicts().drop(columns=["interval"], errors="ignore")
+    found = Study("paper", list(DATASETS)).verdicts()
     return found.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
 
 

@@ -227,7 +227,7 @@ def _entropy_gap(table: pd.DataFrame, dataset: str) -> dict | None:
     Mean entropy on the test set, small minus large, paired by seed: above 0 at every T (with three seeds or more, its
     95 % interval too). Partly: at some T.
 
-    Images and training of the teachers are not said; here the test set, ten epochs (CIFAR-10: 30).
+    Images and training of the teachers are not said; here the test set, and both trained alike.
     """
     gaps = _difference(table[table["split"] == "test"], ["seed", "temperature"], "entropy", SMALL, LARGE)
     return _everywhere(gaps, "temperature", "nats", "above {} T", on_mean=False)
