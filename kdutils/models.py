@@ -6,6 +6,8 @@ Keras documentation's distillation example is followed, because MNIST's small te
 networks layer for layer: "same" padding, Glorot-uniform weights, zero biases.
 """
 
+from bisect import bisect_left
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -94,11 +96,13 @@ _HIDDEN: dict[tuple[str, str], list[int]] = {
 _KERAS = {(d, r) for d in ("mnist", "digits") for r in ("teacher-small", "student")}
 
 
+DEPTHS = range(1, 6)
 #: What `create_model` can change of a network of Table 7; several are joined with "+".
 VARIANTS = {
     "table7": "as it is",
     "dense": "with the hidden dense layers and dropout of the data set's large teacher",
     "no-dense": "without hidden dense layers",
+    "hidden-1": "only the first of its hidden dense layers",
     "linear-dense": "no ReLU after the hidden dense layers",
     "batchnorm": "batch normalisation after every convolution",
     "no-batchnorm": "no batch normalisation",
@@ -107,6 +111,11 @@ VARIANTS = {
     "large-family": "the layers of the data set's large teacher, without dropout",
     **{f"width/{n}": f"every hidden width divided by {n}" for n in (2, 4, 8, 16)},
     **{f"width*{n}": f"every hidden width times {n}" for n in (2, 3, 4, 5)},
+    "same-size": "convolutions as much wider or narrower as gives Table 7's number of parameters again",
+    **{
+        f"depth-{n}": f"{n} convolutions of stride 2, the last as wide as now, each before half of the next"
+        for n in DEPTHS
+    },
 }
 
 
@@ -132,8 +141,8 @@ def create_model(
     Raises
     ------
     UserError
-        For an unknown data set, role or variant, changes that contradict each other or leave a layer without channels, a
-        dropout outside [0, 1), or a seed that is no whole number from 0 to 2**64 - 1.
+        For an unknown data set, role or variant, changes that contradict each other, leave a layer without channels or
+        would change more than they name, a dropout outside [0, 1), or a seed that is no whole number from 0 to 2**64 - 1.
     """
     check_name("dataset", dataset, INPUT_SHAPES)
     check_name("role", role, ROLES)
@@ -144,24 +153,51 @@ def create_model(
     changes = variant.split("+") if isinstance(variant, str) else [variant]
     for change in changes:
         check_name("variant", change, VARIANTS)
-    if sum(c.startswith("width") for c in changes) > 1 or any(f"no-{c}" in changes for c in changes):
+    depth = [int(c.removeprefix("depth-")) for c in changes if c.startswith("depth-")]
+    resized = [c for c in changes if c.startswith("width") or c == "same-size"]
+    if len(resized) > 1 or len(depth) > 1 or any(f"no-{c}" in changes for c in changes):
         raise UserError(f"variant {variant!r} contradicts itself")
     layout = large if "large-family" in changes else key
-    convolutions, hidden_widths = _CONV.get(layout, []), _HIDDEN.get(layout, [])
-    keras, pooled = key in _KERAS and not {"relu", "large-family"} & {*changes}, "maxpool" in changes
-    dropped = role == "teacher-large" or "dense" in changes
+    convolutions, hidden = _CONV.get(layout, []), _HIDDEN.get(layout, [])
+    if (depth and (dataset == "cifar10" or "maxpool" in changes)) or (
+        not convolutions and (depth or "same-size" in changes)
+    ):
+        raise UserError(f"variant {variant!r} has no meaning for {dataset}'s {role}")
+    if depth:
+        convolutions = [(convolutions[-1][0] >> before, 2) for before in reversed(range(depth[0]))]
     if "dense" in changes:
-        hidden_widths = _HIDDEN[large]
+        hidden = _HIDDEN[large]
     if "no-dense" in changes:
-        hidden_widths = []
+        hidden = []
+    if "hidden-1" in changes:
+        hidden = hidden[:1]
     divisor = next((int(c.removeprefix("width/")) for c in changes if c.startswith("width/")), 1)
     factor = next((int(c.removeprefix("width*")) for c in changes if c.startswith("width*")), 1)
+    convolutions = [(width * factor // divisor, *rest) for width, *rest in convolutions]
+    hidden = [width * factor // divisor for width in hidden]
+    if not all(width for width, *_ in convolutions):
+        raise UserError(f"variant {variant!r} leaves a layer of {dataset}'s {role} without channels")
+    if "same-size" in changes:
+        size = count_parameters(create_model(dataset, role))
+        convolutions = _of_size(size, convolutions, hidden, dataset, role, changes)
+    network = _build(dataset, role, convolutions, hidden, dropout, changes)
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight, generator=generator)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # every layer here has one
+    return network
+
+
+def _build(
+    dataset: str, role: str, convolutions: list[tuple], hidden: list[int], dropout: float, changes: list[str]
+) -> Network:
+    """The network of these widths, its weights still PyTorch's own."""
+    keras = (dataset, role) in _KERAS and not {"relu", "large-family"} & {*changes}
+    pooled, dropped = "maxpool" in changes, role == "teacher-large" or "dense" in changes
     channels, size = INPUT_SHAPES[dataset]
     layers: list[nn.Module] = []
     for index, (width, stride, *batch_norm) in enumerate(convolutions):
-        width = width * factor // divisor
-        if not width:
-            raise UserError(f"variant {variant!r} leaves a layer of {dataset}'s {role} without channels")
         layers.append(nn.Conv2d(channels, width, 3) if pooled else SameConv2d(channels, width, stride))
         if (batch_norm or "batchnorm" in changes) and "no-batchnorm" not in changes:
             layers.append(nn.BatchNorm2d(width))
@@ -174,21 +210,30 @@ def create_model(
             layers.append(nn.MaxPool2d(2))
             size //= 2
     layers.append(nn.Flatten())
-    width = channels * size * size
-    for hidden in hidden_widths:
-        layers.append(nn.Linear(width, hidden * factor // divisor))
+    last = channels * size * size
+    for width in hidden:
+        layers.append(nn.Linear(last, width))
         if "linear-dense" not in changes:
             layers.append(nn.ReLU())
         if dropped:
             layers.append(nn.Dropout(dropout))
-        width = hidden * factor // divisor
-    network = Network(nn.Sequential(*layers), width)
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.xavier_uniform_(module.weight, generator=generator)
-            nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # every layer here has one
-    return network
+        last = width
+    return Network(nn.Sequential(*layers), last)
+
+
+def _of_size(
+    parameters: int, convolutions: list[tuple], hidden: list[int], dataset: str, role: str, changes: list[str]
+) -> list[tuple]:
+    """`convolutions` widened or narrowed alike, until the network is nearest to so many parameters."""
+    width = convolutions[-1][0]
+    scaled = lambda last: [(max(1, round(w * last / width)), *rest) for w, *rest in convolutions]
+
+    def size(last: int) -> int:
+        with torch.device("meta"):
+            return count_parameters(_build(dataset, role, scaled(last), hidden, 0.0, changes))
+
+    above = bisect_left(range(8 * width), parameters, lo=2, key=size)
+    return scaled(min(above - 1, above, key=lambda last: abs(size(last) - parameters)))
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from kdutils.models import count_parameters, create_model
+from kdutils.models import DEPTHS, count_parameters, create_model
 from kdutils.protocols import PROFILES, ROLES, TABLE_TEMPERATURE, TEACHERS, Training, trainings
 from kdutils.records import of_shared_seeds
 from kdutils.response import COUNTERFEITS
@@ -83,7 +83,14 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
         change("dense+linear-dense", "small"),
         change("dense+linear-dense", "small", dropout=0.0),
         *(change(f"width/{n}") for n in (2, 4, 8, 16)),
+        # The head exchanged at an equal number of parameters, and the number of its hidden layers.
+        change("no-dense+same-size", "large"),
+        change("dense+same-size", "small"),
+        change("hidden-1", "large"),
     ]
+    layers = 4 if dataset == "fashion_mnist" else 3  # the large teacher's own: that is "equal", or "no-dense"
+    depths = [n for n in DEPTHS if n != layers]
+    found += [change(f"{head}depth-{n}", "large") for head in ("no-dense+", "") for n in depths]
     if dataset != "digits":  # whose images are too small for it
         found.append(change("maxpool", *(TEACHERS if dataset == "fashion_mnist" else ("large",))))
     if dataset != "fashion_mnist":  # where small teacher and student are plain already
@@ -97,6 +104,14 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
         ),
         Variation("teachers by SGD", "optimiser", {"optimizer": "sgd", "learning_rate": 0.05}),
         Variation("students by SGD", "optimiser", student={"optimizer": "sgd", "learning_rate": 0.05}),
+        Variation("teachers by SGD, rate 0.01", "optimiser", {"optimizer": "sgd", "learning_rate": 0.01}),
+        Variation(
+            "large by SGD, rate 0.2", "optimiser", {"optimizer": "sgd", "learning_rate": 0.2}, teachers=("large",)
+        ),
+        *(
+            Variation(f"students by SGD, rate {rate}", "optimiser", student={"optimizer": "sgd", "learning_rate": rate})
+            for rate in (0.01, 0.2)
+        ),
         *(Variation(f"students, {n} epochs", "student", student={"epochs": n}) for n in (1, 2, 10, 20)),
         *(Variation(f"students, batch {n}", "student", student={"batch_size": n}) for n in (32, 128, 256)),
     ]
@@ -111,8 +126,11 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
         found += [
             Variation("8192x40", "retraining", training=Training(8192, 40), **large),
             *(Variation(f"8192x{n}", "retraining", training=Training(8192, n), **large) for n in (10, 5, 2)),
-            # Large batches at a fixed rate are trained less; Adam's customary correction is the square root.
+            # Large batches at a fixed rate are trained less; customary corrections are the square root (Adam) and the factor.
             Variation("4096x50, rate x4", "retraining", {"learning_rate": 4e-3}, training=Training(4096, 50), **large),
+            Variation(
+                "4096x50, rate x16", "retraining", {"learning_rate": 1.6e-2}, training=Training(4096, 50), **large
+            ),
             # As many optimiser steps as 4096x50 has, of the usual size.
             Variation("256x3", "retraining", training=Training(256, 3), **large),
         ]

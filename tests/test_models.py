@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -299,6 +300,15 @@ CHANGED = {
     ("digits", "teacher-large", "width/16"): conv(1, 4, 8, 16) + dense(16, 4, 8, 10),
     ("digits", "student", "batchnorm+relu"): conv(1, 8, 16) + dense(2 * 2 * 16, 10) + 4 * (8 + 16),
     ("digits", "student-baseline", "no-batchnorm"): dense(64, 10),
+    ("mnist", "teacher-large", "hidden-1"): conv(1, 128, 256, 512) + dense(4 * 4 * 512, 128, 10),
+    ("mnist", "teacher-large", "depth-1"): conv(1, 512) + dense(14 * 14 * 512, 128, 256, 10),
+    ("mnist", "teacher-large", "no-dense+depth-2"): 1_433_610,  # the small teacher's layers
+    ("mnist", "teacher-large", "no-dense+depth-5"): conv(1, 32, 64, 128, 256, 512) + dense(512, 10),
+    ("fashion_mnist", "teacher-large", "no-dense+depth-3"): 1_558_538,  # likewise
+    ("fashion_mnist", "teacher-large", "depth-4"): 2_339_850,  # its own
+    ("digits", "teacher-large", "width/4+depth-2"): conv(1, 32, 64) + dense(2 * 2 * 64, 16, 32, 10),
+    ("mnist", "teacher-large", "no-dense+same-size"): conv(1, 165, 330, 661) + dense(4 * 4 * 661, 10),
+    ("mnist", "teacher-small", "dense+same-size"): conv(1, 98, 195) + dense(7 * 7 * 195, 128, 256, 10),
 }
 POOLED = [("mnist", "teacher-large"), ("fashion_mnist", "teacher-large"), ("fashion_mnist", "teacher-small")]
 
@@ -346,10 +356,51 @@ def test_a_variant_changes_what_it_names_and_nothing_else():
     assert counts("cifar10", "teacher-large", "no-batchnorm") == (8, 3, 2, 0, 10, 0, 0)
 
 
-@pytest.mark.parametrize("variant", ["width/2+width/4", "batchnorm+no-batchnorm", "no-dense+dense"])
+@pytest.mark.parametrize(
+    "variant", ["width/2+width/4", "batchnorm+no-batchnorm", "no-dense+dense", "depth-1+depth-2", "width/2+same-size"]
+)
 def test_a_variant_that_contradicts_itself_is_refused(variant):
     with pytest.raises(UserError, match="contradicts itself"):
         create_model("mnist", "teacher-large", variant=variant)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "role", "variant"),
+    [
+        ("cifar10", "teacher-large", "depth-2"),
+        ("mnist", "teacher-large", "maxpool+depth-2"),
+        ("mnist", "student-baseline", "depth-2"),
+        ("mnist", "student-baseline", "same-size"),
+    ],
+)
+def test_a_variant_that_a_network_cannot_have_is_refused(dataset, role, variant):
+    with pytest.raises(UserError, match=f"'{re.escape(variant)}' has no meaning for {dataset}'s {role}"):
+        create_model(dataset, role, variant=variant)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "role", "variant"),
+    [
+        *((d, "teacher-large", "no-dense") for d in ("mnist", "fashion_mnist", "cifar10", "digits")),
+        *((d, "teacher-small", "dense") for d in ("mnist", "fashion_mnist", "digits")),
+        ("mnist", "teacher-small", "relu"),
+    ],
+)
+def test_another_head_at_an_equal_number_of_parameters(dataset, role, variant):
+    model = create_model(dataset, role, variant=f"{variant}+same-size")
+    wanted = count_parameters(create_model(dataset, role))
+    assert abs(count_parameters(model) / wanted - 1) < 0.02
+    assert count(model, nn.Linear) == count(create_model(dataset, role, variant=variant), nn.Linear)
+    widths = [m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d)]
+    before = [m.out_channels for m in create_model(dataset, role).modules() if isinstance(m, nn.Conv2d)]
+    assert np.allclose(np.divide(widths, widths[-1]), np.divide(before, before[-1]), atol=1 / widths[-1])
+
+
+def test_no_other_width_comes_nearer_to_the_number_of_parameters():
+    wide = lambda n: conv(1, round(n / 4), round(n / 2), n) + dense(4 * 4 * n, 10)
+    assert min(range(4, 2000), key=lambda n: abs(wide(n) - TABLE_7["mnist", "teacher-large"])) == 661
+    deep = lambda n: conv(1, round(n / 2), n) + dense(7 * 7 * n, 128, 256, 10)
+    assert min(range(4, 2000), key=lambda n: abs(deep(n) - TABLE_7["mnist", "teacher-small"])) == 195
 
 
 def test_a_variant_that_leaves_no_channel_is_refused():
