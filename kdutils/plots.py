@@ -21,7 +21,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from kdutils import projection
 from kdutils.experiments import EXAMPLE_CLASS
@@ -1081,6 +1081,34 @@ def ladder(table: pd.DataFrame, dataset: str) -> Figure:
         first.set_ylabel("accuracy on the missing class [%]")
     grid[1, 1].set_axis_off()
     grid[1, 1].legend(*axes[0].get_legend_handles_labels(), title="teacher's family, dense head", loc="center")
+    return figure
+
+
+def depths(table: pd.DataFrame, datasets: list[str]) -> Figure:
+    """What a missing class's students learn, and their teacher's entropy, against its number of convolutions, at T = 9.
+
+    Of `table`, `variations.summarise`, the large teachers of other depths are drawn, of one profile a data set: a line with
+    hidden dense layers and one without, each with the teacher of the usual depth, and the small teacher beside them.
+    """
+    rows = table[table["temperature"] == TABLE_TEMPERATURE]
+    deep = rows["training"].str.contains("depth-")
+    large = rows["teacher"].eq("large") & (deep | rows["training"].isin(["equal", "no-dense"]))
+    profiles = rows["dataset"].map(rows[deep].groupby("dataset")["profile"].max())  # "paper", if it has any
+    rows = rows[(large | (rows["teacher"].eq("small") & rows["training"].eq("equal"))) & (rows["profile"] == profiles)]
+    rows = rows.sort_values("convolutions")
+    figure, panels = _panels(rows, datasets, "students' accuracy on\na class never seen [%]", pairs=3.3)
+    for axes, of in panels:
+        for (teacher, dense), line in of.assign(dense=of["hidden"] > 0).groupby(["teacher", "dense"]):
+            style = {"color": COLOURS[teacher], "marker": "s" if dense else "o", "linestyle": "-" if dense else "--"}
+            label = f"{teacher} teacher, {'with' if dense else 'no'} hidden dense layers"
+            for axis, values in zip(axes, (100 * line["missing"], line["entropy"]), strict=True):
+                axis.plot(line["convolutions"], values, label=label, **style)
+        axes[0].set(title=_title(of), ylim=(-4, 108))
+        axes[1].set(title=_title(of), ylabel="mean entropy at T = 9 [nats]")
+        for axis in axes:
+            axis.set_xlabel("the teacher's convolutions")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend_below(figure, figure.axes, 2)
     return figure
 
 

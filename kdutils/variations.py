@@ -137,6 +137,9 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
     return found
 
 
+_SIZE = ("parameters", "hidden", "convolutions")
+
+
 def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
     """One row a data set, variation, teacher and temperature: what its students learned, and what its response was.
 
@@ -153,7 +156,7 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
         `missing`, `missing_biased`: accuracy on the class never seen, as it is and with that class's output bias at its
         best, means over classes and `seeds`; of the same seeds' teachers, on the test set at that temperature:
         `teacher_accuracy`, `entropy`, and `variance`, the column-wise variance of its scaled similarity labels; its
-        `parameters` and `hidden` dense layers. `topic`.
+        `parameters`, `hidden` dense layers and `convolutions`. `topic`.
     """
     keys = ["profile", "dataset", "training", "teacher", "temperature"]
     unseen = students.dropna(subset="missing_class")
@@ -173,9 +176,9 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
         of = measured.loc[own].reindex(seeds[where]).mean().to_dict() if own else {}
         known = _known(dataset).get(training)
         about = {"topic": known.topic if known else "", "order": [*_known(dataset)].index(training) if known else -1}
-        about |= dict(zip(("parameters", "hidden"), _size_of(dataset, teacher, known), strict=True))
+        about |= dict(zip(_SIZE, _size_of(dataset, teacher, known), strict=True))
         rows.append(dict(zip(keys, where, strict=True)) | row.to_dict() | of | about)
-    columns = [*keys, *found, "entropy", *measures.values(), "topic", "order", "parameters", "hidden"]
+    columns = [*keys, *found, "entropy", *measures.values(), "topic", "order", *_SIZE]
     found = pd.DataFrame(rows, columns=columns)
     return found.sort_values(["dataset", "order", "teacher"], ascending=[True, True, False], ignore_index=True)
 
@@ -370,13 +373,14 @@ def _known(dataset: str) -> dict[str, Variation]:
     return {v.name: v for v in variations(dataset, trainings(PROFILES["paper"], dataset)["equal"]["small"])}
 
 
-def _size_of(dataset: str, teacher: str, variation: Variation | None) -> tuple[int, int]:
+def _size_of(dataset: str, teacher: str, variation: Variation | None) -> tuple[int, int, int]:
     variant = variation.teacher.get("variant", "table7") if variation else "table7"
-    return _size(dataset, ROLES[teacher], variant) if teacher in ROLES else (0, 0)
+    return _size(dataset, ROLES[teacher], variant) if teacher in ROLES else (0, 0, 0)
 
 
 @functools.cache
-def _size(dataset: str, role: str, variant: str) -> tuple[int, int]:
-    """Parameters, and hidden dense layers."""
+def _size(dataset: str, role: str, variant: str) -> tuple[int, int, int]:
+    """What `_SIZE` names."""
     network = create_model(dataset, role, variant=variant)
-    return count_parameters(network), sum(isinstance(layer, nn.Linear) for layer in network.features)
+    layers = [sum(isinstance(layer, kind) for layer in network.features) for kind in (nn.Linear, nn.Conv2d)]
+    return count_parameters(network), layers[0], layers[1]

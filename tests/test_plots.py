@@ -113,3 +113,38 @@ def test_a_verdict_shows_its_estimate_as_finely_as_it_is_known():
     assert ranks.endswith("-1.00, on each of 3 seeds"), "that is no interval"
     one = cell(estimate=-1.0, low=float("nan"), high=float("nan"), unit="rank correlation", seeds=1)["MNIST"]
     assert one.endswith("(provisional): -1.00, 1 seed")
+
+
+def test_depths_are_drawn_of_one_profile_with_the_usual_one_among_them():
+    large = lambda training, convolutions, hidden, missing, profile="cpu", teacher="large": {
+        "profile": profile,
+        "dataset": "mnist",
+        "training": training,
+        "teacher": teacher,
+        "temperature": 9.0,
+        "convolutions": convolutions,
+        "hidden": hidden,
+        "missing": missing,
+        "entropy": 1 + missing,
+    }
+    rows = [
+        *(large("depth-5", 5, 2, 0.05), large("equal", 3, 2, 0.1), large("no-dense", 3, 0, 0.6)),
+        *(large("no-dense+depth-1", 1, 0, 0.7), large("equal", 2, 0, 0.8, teacher="small")),
+        *(large("equal", 3, 2, 0.9, "paper"), large("no dropout", 3, 2, 0.9), large("4096x50", 3, 2, 0.9)),
+    ]
+    figure = plots.depths(pd.DataFrame(rows), ["mnist"])
+    drawn = {
+        line.get_label(): [line.get_xdata().tolist(), line.get_ydata().round(6).tolist()]
+        for line in figure.axes[0].get_lines()
+    }
+    assert drawn == {
+        "large teacher, with hidden dense layers": [[3, 5], [10, 5]],
+        "large teacher, no hidden dense layers": [[1, 3], [70, 60]],
+        "small teacher, no hidden dense layers": [[2], [80]],
+    }
+    assert [line.get_ydata().round(6).tolist() for line in figure.axes[1].get_lines()] == [
+        [1.7, 1.6],
+        [1.1, 1.05],
+        [1.8],
+    ]
+    plt.close(figure)

@@ -22,14 +22,14 @@ from kdutils.response import COUNTERFEITS
 from kdutils.variations import matched, named_and_known, of_same_seeds, over_hard_labels, summarise
 from tests.benchmarks.compare import MEMBERS
 
-CHECKS: list[tuple[str, Callable[[], dict[str, object]]]] = []
+CHECKS: list[tuple[tuple[str, ...], Callable[[], dict[str, object]]]] = []
 
 
-def page(name: str):
-    """Register a function that gives phrases of a page, each with whether it is true."""
+def page(*names: str):
+    """Register a function that gives phrases, each of one of these pages, with whether it is true."""
 
     def register(function: Callable[[], dict[str, object]]) -> Callable[[], dict[str, object]]:
-        CHECKS.append((name, function))
+        CHECKS.append((names, function))
         return function
 
     return register
@@ -46,10 +46,14 @@ def prose(name: str) -> str:
     return " ".join(text.replace("*", "").split())
 
 
-@pytest.mark.parametrize(("name", "check"), CHECKS, ids=lambda value: getattr(value, "__name__", value))
-def test_the_page_says_what_the_records_show(name: str, check: Callable[[], dict[str, object]]) -> None:
+@pytest.mark.parametrize(
+    ("names", "check"), CHECKS, ids=lambda value: "-".join(value) if isinstance(value, tuple) else value.__name__
+)
+def test_the_page_says_what_the_records_show(names: tuple[str, ...], check: Callable[[], dict[str, object]]) -> None:
     for phrase, holds in check().items():
-        assert phrase in prose(name), "the page says otherwise, or no longer: mend the one that is wrong"
+        assert any(phrase in prose(name) for name in names), (
+            "the page says otherwise, or no longer: mend the one that is wrong"
+        )
         assert holds, phrase
 
 
@@ -359,7 +363,7 @@ def retrained_beside_hard_labels() -> dict[str, object]:
     }
 
 
-@page("10_what_decides_it")
+@page("10_1_networks")
 def networks_on_several_seeds() -> dict[str, object]:
     table = records.load("variations").query("profile == 'paper' and dataset == 'mnist' and temperature == 9")
     table = table.dropna(subset="missing_class").groupby(["training", "teacher", "seed"])
@@ -421,7 +425,7 @@ def with_t_squared() -> dict[str, object]:
     return {"With T², Fashion-MNIST's small teacher conveys more at T = 20 than at T = 3": means[20] > means[3]}
 
 
-@page("10_what_decides_it")
+@page("10_2_training")
 def t_squared() -> dict[str, object]:
     students = records.load("variations").query(
         "dataset == 'fashion_mnist' and profile == 'paper' and teacher == 'small' and seed == 0"
@@ -585,7 +589,7 @@ def single_layer_students() -> dict[str, object]:
     }
 
 
-@page("10_what_decides_it")
+@page("10_what_decides_it", "10_1_networks")
 def width_and_head() -> dict[str, object]:
     table = varied("network", "length").loc["paper", "mnist"]
     missing, parameters = table["missing"].unstack("teacher"), table["parameters"].unstack("teacher")
@@ -674,7 +678,7 @@ def where_no_class_is_missing() -> dict[str, object]:
     }
 
 
-@page("10_what_decides_it")
+@page("10_1_networks")
 def linear_heads() -> dict[str, object]:
     table = varied().loc["cpu", "mnist"].xs("large", level="teacher")
     heads = table.loc[["equal", "no dropout", "linear-dense", "linear-dense, no dropout", "no-dense"]]
@@ -688,7 +692,7 @@ def linear_heads() -> dict[str, object]:
     }
 
 
-@page("10_what_decides_it")
+@page("10_1_networks")
 def fashion_mnists_head() -> dict[str, object]:
     table = varied().loc["cpu", "fashion_mnist"]
     large, without, small = (
@@ -706,7 +710,7 @@ def fashion_mnists_head() -> dict[str, object]:
     }
 
 
-@page("10_what_decides_it")
+@page("10_1_networks")
 def batch_normalisation() -> dict[str, object]:
     table = varied().loc["cpu", "cifar10"]
     at = lambda what: [
@@ -765,7 +769,7 @@ def matched_in_short() -> dict[str, object]:
     }
 
 
-@page("10_what_decides_it")
+@page("10_2_training")
 def capacity_or_length() -> dict[str, object]:
     pairs = matched(records.load("variations"), records.load("response")).query("profile == 'paper'")
     points = (100 * (pairs["missing_small"] - pairs["missing_large"])).groupby(pairs["dataset"]).agg(["min", "max"])
@@ -788,7 +792,7 @@ def capacity_or_length() -> dict[str, object]:
             {1, 3} <= set(pairs["seeds"]) <= {1, 2, 3}
             and near((clothes_pair["entropy_large"] - clothes_pair["entropy_small"]).item(), 0.1, 0.02)
         ),
-        "Nor is it capacity as size (the widths above)": between.min() > 0.75 * between["equal"],
+        "Nor is it capacity as size ([the widths]": between.min() > 0.75 * between["equal"],
         "after one epoch each, the large teacher is as accurate as the small one and has as much entropy": (
             near(first.loc["epochs", "accuracy_small"], first.loc["epochs", "accuracy_large"], 0.003)
             and near(first.loc["epochs", "entropy_small"], first.loc["epochs", "entropy_large"], 0.02)
@@ -796,7 +800,7 @@ def capacity_or_length() -> dict[str, object]:
     }
 
 
-@page("10_what_decides_it")
+@page("10_what_decides_it", "10_1_networks", "10_2_training")
 def settings() -> dict[str, object]:
     reduced, full = (varied().loc[profile, "mnist"]["missing"].unstack("teacher") for profile in ("cpu", "paper"))
     loss = varied().query("topic == 'loss'")["missing"].unstack("teacher")
@@ -1022,7 +1026,7 @@ def a_sixth_of_the_gap() -> dict[str, object]:
     return {"seven eighths of the width": near(share, 1 / 6, 0.02)}
 
 
-@page("10_what_decides_it")
+@page("10_1_networks")
 def learned_at_an_eighth() -> dict[str, object]:
     told = known().query("dataset == 'mnist' and teacher == 'large'")
     assert told.groupby("training")["seed"].nunique()[["equal", "width/8"]].eq(3).all()
@@ -1036,7 +1040,7 @@ def learned_at_an_eighth() -> dict[str, object]:
     }
 
 
-@page("10_what_decides_it")
+@page("10_1_networks")
 def width_in_points() -> dict[str, object]:
     named = records.load("variations").query("profile == 'paper' and dataset == 'mnist' and temperature == 9")
     named = named.groupby(["training", "teacher", "seed"])["accuracy_missing"].mean()
@@ -1224,7 +1228,7 @@ def ten_epochs_in_short() -> dict[str, object]:
     return {at_equal_epochs()["README.md"]: True}
 
 
-@page("10_what_decides_it")
+@page("10_2_training")
 def ten_epochs() -> dict[str, object]:
     return {at_equal_epochs()["10"]: True}
 

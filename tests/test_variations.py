@@ -20,7 +20,16 @@ from kdutils.records import IDENTITY, VALUES, load_tensors
 from kdutils.response import COUNTERFEITS, best_bias, counterfeit
 from kdutils.running import student_path
 from kdutils.training import load_response
-from kdutils.variations import Variation, findings, matched, named_and_known, of_same_seeds, summarise, variations
+from kdutils.variations import (
+    Variation,
+    _size_of,
+    findings,
+    matched,
+    named_and_known,
+    of_same_seeds,
+    summarise,
+    variations,
+)
 
 DATASETS = tuple(FULL_SIZE)
 EACH = [(dataset, v) for dataset in DATASETS for v in Study("paper", [dataset]).varied(dataset)]
@@ -135,6 +144,17 @@ def test_a_name_that_says_how_long_is_true_at_every_profile(profile):
                 assert variation.training == how and protocol.batch_size == PROFILES[profile].batch_size(
                     dataset, how.batch_size
                 )
+
+
+def test_a_depth_changes_the_number_of_convolutions_alone():
+    for dataset, own in (("mnist", 3), ("fashion_mnist", 4)):
+        found = {v.name: v for v in variations(dataset, trainings(PROFILES["paper"], dataset)["equal"]["small"])}
+        size = lambda name, dataset=dataset, found=found: _size_of(dataset, "large", found[name])
+        hidden = size("equal")[1]
+        assert size("equal")[2] == size("no-dense")[2] == own
+        for n in {1, 2, 3, 4, 5} - {own}:
+            assert size(f"depth-{n}")[1:] == (hidden, n) and size(f"no-dense+depth-{n}")[1:] == (0, n)
+        assert f"depth-{own}" not in found
 
 
 def test_an_estimate_knows_the_network():
