@@ -1085,28 +1085,32 @@ def ladder(table: pd.DataFrame, dataset: str) -> Figure:
 
 
 def depths(table: pd.DataFrame, datasets: list[str]) -> Figure:
-    """What a missing class's students learn, and their teacher's entropy, against its number of convolutions, at T = 9.
+    """What a missing class's students learn, and their teacher's entropy, against its number of layers, at T = 9.
 
-    Of `table`, `variations.summarise`, the large teachers of other depths are drawn, of one profile a data set: a line with
-    hidden dense layers and one without, each with the teacher of the usual depth, and the small teacher beside them.
+    Of `table`, `variations.summarise`, large teachers without dropout are drawn, of one profile a data set: a line for each
+    number of hidden dense layers; and, as they are in Table 7, the small and the large teacher.
     """
     rows = table[table["temperature"] == TABLE_TEMPERATURE]
-    deep = rows["training"].str.contains("depth-")
-    large = rows["teacher"].eq("large") & (deep | rows["training"].isin(["equal", "no-dense"]))
-    profiles = rows["dataset"].map(rows[deep].groupby("dataset")["profile"].max())  # "paper", if it has any
-    rows = rows[(large | (rows["teacher"].eq("small") & rows["training"].eq("equal"))) & (rows["profile"] == profiles)]
-    rows = rows.sort_values("convolutions")
+    of_depth = rows["training"].str.contains("depth-")
+    varied = rows["teacher"].eq("large") & (
+        of_depth | rows["training"].isin(["no-dense", "no dropout", "hidden-1, no dropout"])
+    )
+    profiles = rows["dataset"].map(rows[of_depth].groupby("dataset")["profile"].max())  # "paper", if it has any
+    rows = rows[(varied | rows["training"].eq("equal")) & (rows["profile"] == profiles)]
+    rows = rows.assign(layers=rows["convolutions"] + rows["hidden"] + 1).sort_values("layers")
     figure, panels = _panels(rows, datasets, "students' accuracy on\na class never seen [%]", pairs=3.3)
+    colours = dict(enumerate(sns.color_palette("viridis", 4)))
     for axes, of in panels:
-        for (teacher, dense), line in of.assign(dense=of["hidden"] > 0).groupby(["teacher", "dense"]):
-            style = {"color": COLOURS[teacher], "marker": "s" if dense else "o", "linestyle": "-" if dense else "--"}
-            label = f"{teacher} teacher, {'with' if dense else 'no'} hidden dense layers"
+        for (table7, teacher, hidden), line in of.groupby([of["training"] == "equal", "teacher", "hidden"]):
+            style = {"color": COLOURS[teacher], "marker": "*", "markersize": 12} if table7 else {"marker": "o"}
+            style = {"color": colours[hidden], "linestyle": "-"} | style
+            label = f"{teacher} teacher of Table 7" if table7 else f"hidden dense layers: {hidden}"
             for axis, values in zip(axes, (100 * line["missing"], line["entropy"]), strict=True):
-                axis.plot(line["convolutions"], values, label=label, **style)
+                axis.plot(line["layers"], values, label=label, **style)
         axes[0].set(title=_title(of), ylim=(-4, 108))
         axes[1].set(title=_title(of), ylabel="mean entropy at T = 9 [nats]")
         for axis in axes:
-            axis.set_xlabel("the teacher's convolutions")
+            axis.set_xlabel("the teacher's layers")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend_below(figure, figure.axes, 2)
     return figure

@@ -88,9 +88,11 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
         change("dense+same-size", "small"),
         change("hidden-1", "large"),
     ]
-    layers = 4 if dataset == "fashion_mnist" else 3  # the large teacher's own: that is "equal", or "no-dense"
-    depths = [n for n in DEPTHS if n != layers]
-    found += [change(f"{head}depth-{n}", "large") for head in ("no-dense+", "") for n in depths]
+    # Depth alone, without dropout; at the large teacher's own depth they are "no-dense" and "no dropout".
+    own = 4 if dataset == "fashion_mnist" else 3
+    depths = [n for n in DEPTHS if n != own]
+    found += [change(f"no-dense+depth-{n}", "large") for n in depths]
+    found += [change(variant, "large", dropout=0.0) for variant in ("hidden-1", *(f"depth-{n}" for n in depths))]
     if dataset != "digits":  # whose images are too small for it
         found.append(change("maxpool", *(TEACHERS if dataset == "fashion_mnist" else ("large",))))
     if dataset != "fashion_mnist":  # where small teacher and student are plain already

@@ -116,35 +116,26 @@ def test_a_verdict_shows_its_estimate_as_finely_as_it_is_known():
 
 
 def test_depths_are_drawn_of_one_profile_with_the_usual_one_among_them():
-    large = lambda training, convolutions, hidden, missing, profile="cpu", teacher="large": {
-        "profile": profile,
-        "dataset": "mnist",
-        "training": training,
-        "teacher": teacher,
-        "temperature": 9.0,
-        "convolutions": convolutions,
-        "hidden": hidden,
-        "missing": missing,
-        "entropy": 1 + missing,
+    row = lambda training, convolutions, hidden, missing, profile="cpu", teacher="large": {
+        **{"profile": profile, "dataset": "mnist", "training": training, "teacher": teacher, "temperature": 9.0},
+        **{"convolutions": convolutions, "hidden": hidden, "missing": missing, "entropy": 1 + missing},
     }
     rows = [
-        *(large("depth-5", 5, 2, 0.05), large("equal", 3, 2, 0.1), large("no-dense", 3, 0, 0.6)),
-        *(large("no-dense+depth-1", 1, 0, 0.7), large("equal", 2, 0, 0.8, teacher="small")),
-        *(large("equal", 3, 2, 0.9, "paper"), large("no dropout", 3, 2, 0.9), large("4096x50", 3, 2, 0.9)),
+        *(row("depth-5, no dropout", 5, 2, 0.05), row("no dropout", 3, 2, 0.2), row("no-dense", 3, 0, 0.6)),
+        *(row("no-dense+depth-1", 1, 0, 0.7), row("hidden-1, no dropout", 3, 1, 0.4)),
+        *(row("equal", 2, 0, 0.8, teacher="small"), row("equal", 3, 2, 0.1)),
+        *(row("equal", 3, 2, 0.9, "paper"), row("4096x50", 3, 2, 0.9), row("no dropout", 2, 2, 0.9, teacher="small")),
     ]
     figure = plots.depths(pd.DataFrame(rows), ["mnist"])
-    drawn = {
-        line.get_label(): [line.get_xdata().tolist(), line.get_ydata().round(6).tolist()]
-        for line in figure.axes[0].get_lines()
+    lines = lambda axis: {
+        of.get_label(): [of.get_xdata().tolist(), of.get_ydata().round(6).tolist()] for of in axis.get_lines()
     }
-    assert drawn == {
-        "large teacher, with hidden dense layers": [[3, 5], [10, 5]],
-        "large teacher, no hidden dense layers": [[1, 3], [70, 60]],
-        "small teacher, no hidden dense layers": [[2], [80]],
+    assert lines(figure.axes[0]) == {
+        "hidden dense layers: 0": [[2, 4], [70, 60]],
+        "hidden dense layers: 1": [[5], [40]],
+        "hidden dense layers: 2": [[6, 8], [20, 5]],
+        "large teacher of Table 7": [[6], [10]],
+        "small teacher of Table 7": [[3], [80]],
     }
-    assert [line.get_ydata().round(6).tolist() for line in figure.axes[1].get_lines()] == [
-        [1.7, 1.6],
-        [1.1, 1.05],
-        [1.8],
-    ]
+    assert lines(figure.axes[1])["hidden dense layers: 0"] == [[2, 4], [1.7, 1.6]]
     plt.close(figure)
