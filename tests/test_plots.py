@@ -117,8 +117,8 @@ def test_a_verdict_shows_its_estimate_as_finely_as_it_is_known():
 
 def test_depths_are_drawn_of_one_profile_with_the_usual_one_among_them():
     row = lambda training, convolutions, hidden, missing, profile="cpu", teacher="large": {
-        **{"profile": profile, "dataset": "mnist", "training": training, "teacher": teacher, "temperature": 9.0},
-        **{"convolutions": convolutions, "hidden": hidden, "missing": missing, "entropy": 1 + missing},
+        "profile": profile, "dataset": "mnist", "training": training, "teacher": teacher, "temperature": 9.0,
+        "convolutions": convolutions, "hidden": hidden, "missing": missing, "entropy": 1 + missing,
     }
     rows = [
         *(row("depth-5, no dropout", 5, 2, 0.05), row("no dropout", 3, 2, 0.2), row("no-dense", 3, 0, 0.6)),
