@@ -205,6 +205,11 @@ _SAID = (
         *(("equal", "small", "missing"), ("dense", "small", "missing")),
     ),
     (
+        "Depth",
+        "from large teachers of about one size, without hidden dense layers or dropout, {} % with two convolutions, {} % with five",
+        *(("no-dense+depth-2", "large", "missing"), ("no-dense+depth-5", "large", "missing")),
+    ),
+    (
         "Suppression",
         "students of the large teacher name {} % of the class, with that output bias at its best {} %; so moved, students that were "
         "told nothing of it {} %",
