@@ -1084,34 +1084,26 @@ def ladder(table: pd.DataFrame, dataset: str) -> Figure:
     return figure
 
 
-def depths(table: pd.DataFrame, datasets: list[str]) -> Figure:
-    """What a missing class's students learn, and their teacher's entropy, against its number of layers, at T = 9.
+def depths(rows: pd.DataFrame, datasets: list[str]) -> Figure:
+    """What a missing class's students learn, and their teacher's entropy, against its number of layers.
 
-    Of `table`, `variations.summarise`, large teachers without dropout are drawn, of one profile a data set: a line for each
-    number of hidden dense layers; and, as they are in Table 7, the small and the large teacher.
+    `rows` are those of `variations.by_depth`: a line for each number of hidden dense layers, and Table 7's two teachers.
     """
-    rows = table[table["temperature"] == TABLE_TEMPERATURE]
-    of_depth = rows["training"].str.contains("depth-")
-    varied = rows["teacher"].eq("large") & (
-        of_depth | rows["training"].isin(["no-dense", "no dropout", "hidden-1, no dropout"])
-    )
-    profiles = rows["dataset"].map(rows[of_depth].groupby("dataset")["profile"].max())  # "paper", if it has any
-    rows = rows[(varied | rows["training"].eq("equal")) & (rows["profile"] == profiles)]
-    rows = rows.assign(layers=rows["convolutions"] + rows["hidden"] + 1).sort_values("layers")
     figure, panels = _panels(rows, datasets, "students' accuracy on\na class never seen [%]", pairs=3.3)
     colours = dict(enumerate(sns.color_palette("viridis", 4)))
     for axes, of in panels:
-        for (table7, teacher, hidden), line in of.groupby([of["training"] == "equal", "teacher", "hidden"]):
-            style = {"color": COLOURS[teacher], "marker": "*", "markersize": 12} if table7 else {"marker": "o"}
-            style = {"color": colours[hidden], "linestyle": "-"} | style
-            label = f"{teacher} teacher of Table 7" if table7 else f"hidden dense layers: {hidden}"
-            for axis, values in zip(axes, (100 * line["missing"], line["entropy"]), strict=True):
-                axis.plot(line["layers"], values, label=label, **style)
-        axes[0].set(title=_title(of), ylim=(-4, 108))
-        axes[1].set(title=_title(of), ylabel="mean entropy at T = 9 [nats]")
-        for axis in axes:
-            axis.set_xlabel("the teacher's layers")
+        for axis, value, scale in zip(axes, ("missing", "entropy"), (100, 1), strict=True):
+            for hidden, line in of[of["plain"]].groupby("hidden"):
+                means = scale * line.groupby("layers")[value].mean()
+                axis.plot(means.index, means, "-o", color=colours[hidden], label=f"hidden dense layers: {hidden}")
+            for teacher in of[of["training"] == "equal"].itertuples():
+                style = {"marker": "*", "markersize": 13, "color": COLOURS[teacher.teacher], "linestyle": ""}
+                label = f"{teacher.teacher} teacher of Table 7"
+                axis.plot([teacher.layers], [scale * getattr(teacher, value)], label=label, **style)
+            axis.set(title=_title(of), xlabel="the teacher's layers")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes[0].set_ylim(-4, 108)
+        axes[1].set_ylabel("mean entropy at T = 9 [nats]")
     _legend_below(figure, figure.axes, 2)
     return figure
 

@@ -335,6 +335,32 @@ def matched(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["profile", "dataset", "epochs_small"], ascending=[False, True, False], kind="stable")
 
 
+def by_depth(summary: pd.DataFrame) -> pd.DataFrame:
+    """Teachers of several depths, with their number of `layers`, from the fewest; of one profile a data set, at T = 9.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        Of `summarise`.
+
+    Returns
+    -------
+    DataFrame
+        Its rows for Table 7's two teachers, and for those that are `plain`: convolutions of stride 2, each with ReLU, then
+        dense layers without dropout. The large teacher without dropout is one, and one small teacher: Fashion-MNIST's as
+        it is, of the others the variation "relu".
+    """
+    rows = summary[summary["temperature"] == TABLE_TEMPERATURE]
+    deep = rows["training"].str.contains("depth-")
+    large = deep | rows["training"].isin(["no-dense", "no dropout", "hidden-1, no dropout"])
+    small = rows["training"] == rows["dataset"].eq("fashion_mnist").map({True: "equal", False: "relu"})
+    plain = (rows["teacher"].eq("large") & large) | (rows["teacher"].eq("small") & small)
+    rows = rows.assign(plain=plain, layers=rows["convolutions"] + rows["hidden"] + 1)
+    profiles = rows["dataset"].map(rows[deep].groupby("dataset")["profile"].max())  # "paper", if it has any
+    rows = rows[(plain | rows["training"].eq("equal")) & (rows["profile"] == profiles)]
+    return rows.sort_values(["dataset", "layers", "hidden"], ascending=[False, True, True], ignore_index=True)
+
+
 def over_hard_labels(students: pd.DataFrame) -> pd.DataFrame:
     """Of records "variations" those that lack no class and have a teacher; `gain`: accuracy minus that of hard labels alone.
 

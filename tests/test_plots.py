@@ -115,27 +115,23 @@ def test_a_verdict_shows_its_estimate_as_finely_as_it_is_known():
     assert one.endswith("(provisional): -1.00, 1 seed")
 
 
-def test_depths_are_drawn_of_one_profile_with_the_usual_one_among_them():
-    row = lambda training, convolutions, hidden, missing, profile="cpu", teacher="large": {
-        "profile": profile, "dataset": "mnist", "training": training, "teacher": teacher, "temperature": 9.0,
-        "convolutions": convolutions, "hidden": hidden, "missing": missing, "entropy": 1 + missing,
-    }
+def test_depths_are_a_line_for_each_number_of_hidden_layers():
+    columns = ["dataset", "profile", "training", "teacher", "plain", "hidden", "layers", "missing", "entropy"]
     rows = [
-        *(row("depth-5, no dropout", 5, 2, 0.05), row("no dropout", 3, 2, 0.2), row("no-dense", 3, 0, 0.6)),
-        *(row("no-dense+depth-1", 1, 0, 0.7), row("hidden-1, no dropout", 3, 1, 0.4)),
-        *(row("equal", 2, 0, 0.8, teacher="small"), row("equal", 3, 2, 0.1)),
-        *(row("equal", 3, 2, 0.9, "paper"), row("4096x50", 3, 2, 0.9), row("no dropout", 2, 2, 0.9, teacher="small")),
+        ("mnist", "cpu", "relu", "small", True, 0, 3, 0.7, 1.5),
+        ("mnist", "cpu", "no-dense+depth-2", "large", True, 0, 3, 0.5, 1.3),
+        ("mnist", "cpu", "no-dense", "large", True, 0, 4, 0.4, 1.2),
+        ("mnist", "cpu", "no dropout", "large", True, 2, 6, 0.2, 1.1),
+        ("mnist", "cpu", "equal", "large", False, 2, 6, 0.1, 1.0),
     ]
-    figure = plots.depths(pd.DataFrame(rows), ["mnist"])
+    figure = plots.depths(pd.DataFrame(rows, columns=columns), ["mnist"])
     lines = lambda axis: {
-        of.get_label(): [of.get_xdata().tolist(), of.get_ydata().round(6).tolist()] for of in axis.get_lines()
+        of.get_label(): [list(of.get_xdata()), [round(float(y), 6) for y in of.get_ydata()]] for of in axis.get_lines()
     }
     assert lines(figure.axes[0]) == {
-        "hidden dense layers: 0": [[2, 4], [70, 60]],
-        "hidden dense layers: 1": [[5], [40]],
-        "hidden dense layers: 2": [[6, 8], [20, 5]],
+        "hidden dense layers: 0": [[3, 4], [60, 40]],
+        "hidden dense layers: 2": [[6], [20]],
         "large teacher of Table 7": [[6], [10]],
-        "small teacher of Table 7": [[3], [80]],
     }
-    assert lines(figure.axes[1])["hidden dense layers: 0"] == [[2, 4], [1.7, 1.6]]
+    assert lines(figure.axes[1])["hidden dense layers: 0"] == [[3, 4], [1.4, 1.2]]
     plt.close(figure)

@@ -23,6 +23,7 @@ from kdutils.training import load_response
 from kdutils.variations import (
     Variation,
     _size_of,
+    by_depth,
     findings,
     matched,
     named_and_known,
@@ -155,6 +156,48 @@ def test_a_depth_changes_the_number_of_convolutions_alone():
         for n in {1, 2, 3, 4, 5} - {own}:
             assert size(f"depth-{n}, no dropout")[1:] == (hidden, n) and size(f"no-dense+depth-{n}")[1:] == (0, n)
         assert f"no-dense+depth-{own}" not in found
+
+
+def test_plain_teachers_by_depth():
+    columns = ["dataset", "profile", "training", "teacher", "temperature", "convolutions", "hidden"]
+    rows = [
+        *(
+            ("mnist", p, "equal", t, 9.0, *layers)
+            for p in ("paper", "cpu")
+            for t, layers in (("small", (2, 0)), ("large", (3, 2)))
+        ),
+        ("mnist", "cpu", "no-dense+depth-1", "large", 9.0, 1, 0),
+        ("mnist", "paper", "no-dense+depth-5", "large", 9.0, 5, 0),
+        ("mnist", "paper", "depth-4, no dropout", "large", 9.0, 4, 2),
+        ("mnist", "paper", "no-dense+depth-5", "large", 3.0, 5, 0),
+        ("mnist", "paper", "relu", "small", 9.0, 2, 0),
+        ("mnist", "paper", "dense, no dropout", "small", 9.0, 2, 2),
+        ("mnist", "paper", "4096x50", "large", 9.0, 3, 2),
+        ("fashion_mnist", "cpu", "equal", "small", 9.0, 3, 0),
+        ("fashion_mnist", "cpu", "no-dense+depth-2", "large", 9.0, 2, 0),
+        ("fashion_mnist", "paper", "equal", "small", 9.0, 3, 0),
+        ("cifar10", "paper", "equal", "small", 9.0, 3, 1),
+    ]
+    found = by_depth(pd.DataFrame(rows, columns=columns))
+    assert found[["dataset", "profile", "training", "plain", "layers"]].to_numpy().tolist() == [
+        ["mnist", "paper", "equal", False, 3],
+        ["mnist", "paper", "relu", True, 3],
+        ["mnist", "paper", "no-dense+depth-5", True, 6],
+        ["mnist", "paper", "equal", False, 6],
+        ["mnist", "paper", "depth-4, no dropout", True, 7],
+        ["fashion_mnist", "cpu", "no-dense+depth-2", True, 3],
+        ["fashion_mnist", "cpu", "equal", True, 4],
+    ]
+
+
+def test_the_small_teacher_of_relu_is_the_large_one_of_two_convolutions():
+    """And Fashion-MNIST's small teacher, as it is, that of three: `by_depth` counts them among the plain ones."""
+    same = lambda dataset, small, large: (
+        str(create_model(dataset, "teacher-small", variant=small))
+        == str(create_model(dataset, "teacher-large", variant=large))
+    )
+    assert same("mnist", "relu", "no-dense+depth-2") and same("fashion_mnist", "table7", "no-dense+depth-3")
+    assert not same("mnist", "table7", "no-dense+depth-2")
 
 
 def test_an_estimate_knows_the_network():
