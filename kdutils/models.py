@@ -7,6 +7,7 @@ networks layer for layer: "same" padding, Glorot-uniform weights, zero biases.
 """
 
 from bisect import bisect_left
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -116,6 +117,7 @@ VARIANTS = {
         f"depth-{n}": f"{n} convolutions of stride 2, the last as wide as now, each before half of the next"
         for n in DEPTHS
     },
+    **{f"plus-{n}": f"{n} more after the last convolution, as wide, of stride 1" for n in (1, 2)},
 }
 
 
@@ -153,23 +155,27 @@ def create_model(
     changes = variant.split("+") if isinstance(variant, str) else [variant]
     for change in changes:
         check_name("variant", change, VARIANTS)
-    depth = [int(c.removeprefix("depth-")) for c in changes if c.startswith("depth-")]
+    depth, plus = ([int(c.removeprefix(kind)) for c in changes if c.startswith(kind)] for kind in ("depth-", "plus-"))
     resized = [c for c in changes if c.startswith("width") or c == "same-size"]
-    if len(resized) > 1 or len(depth) > 1 or any(f"no-{c}" in changes for c in changes):
+    if len(resized) > 1 or len(depth) > 1 or len(plus) > 1 or any(f"no-{c}" in changes for c in changes):
         raise UserError(f"variant {variant!r} contradicts itself")
     layout = large if "large-family" in changes else key
     convolutions, hidden = _CONV.get(layout, []), _HIDDEN.get(layout, [])
-    if (depth and (dataset == "cifar10" or "maxpool" in changes)) or (
-        not convolutions and (depth or "same-size" in changes)
-    ):
+    keras = key in _KERAS and not {"relu", "large-family"} & {*changes}  # whose last convolution has no activation
+    deeper, unfit = depth or plus, dataset == "cifar10" or "maxpool" in changes or keras
+    if (deeper and unfit) or (not convolutions and (deeper or "same-size" in changes)):
         raise UserError(f"variant {variant!r} has no meaning for {dataset}'s {role}")
     if depth:
         convolutions = [(convolutions[-1][0] >> before, 2) for before in reversed(range(depth[0]))]
+    if plus:
+        convolutions = [*convolutions, *[(convolutions[-1][0], 1)] * plus[0]]
     if "dense" in changes:
         hidden = _HIDDEN[large]
     if "no-dense" in changes:
         hidden = []
     if "hidden-1" in changes:
+        if len(hidden) < 2:
+            raise UserError(f"variant {variant!r} has no meaning for {dataset}'s {role}")
         hidden = hidden[:1]
     divisor = next((int(c.removeprefix("width/")) for c in changes if c.startswith("width/")), 1)
     factor = next((int(c.removeprefix("width*")) for c in changes if c.startswith("width*")), 1)
@@ -177,10 +183,13 @@ def create_model(
     hidden = [width * factor // divisor for width in hidden]
     if not all(width for width, *_ in convolutions):
         raise UserError(f"variant {variant!r} leaves a layer of {dataset}'s {role} without channels")
+    build = lambda convolutions: _build(dataset, role, convolutions, hidden, dropout, keras, changes)
     if "same-size" in changes:
-        size = count_parameters(create_model(dataset, role))
-        convolutions = _of_size(size, convolutions, hidden, dataset, role, changes)
-    network = _build(dataset, role, convolutions, hidden, dropout, changes)
+        wanted = count_parameters(create_model(dataset, role))
+        convolutions = _of_size(wanted, convolutions, build)
+        if abs(count_parameters(build(convolutions)) / wanted - 1) > 0.02:
+            raise UserError(f"variant {variant!r} cannot have as many parameters as {dataset}'s {role}")
+    network = build(convolutions)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -190,10 +199,15 @@ def create_model(
 
 
 def _build(
-    dataset: str, role: str, convolutions: list[tuple], hidden: list[int], dropout: float, changes: list[str]
+    dataset: str,
+    role: str,
+    convolutions: list[tuple],
+    hidden: list[int],
+    dropout: float,
+    keras: bool,
+    changes: list[str],
 ) -> Network:
     """The network of these widths, its weights still PyTorch's own."""
-    keras = (dataset, role) in _KERAS and not {"relu", "large-family"} & {*changes}
     pooled, dropped = "maxpool" in changes, role == "teacher-large" or "dense" in changes
     channels, size = INPUT_SHAPES[dataset]
     layers: list[nn.Module] = []
@@ -221,16 +235,14 @@ def _build(
     return Network(nn.Sequential(*layers), last)
 
 
-def _of_size(
-    parameters: int, convolutions: list[tuple], hidden: list[int], dataset: str, role: str, changes: list[str]
-) -> list[tuple]:
-    """`convolutions` widened or narrowed alike, until the network is nearest to so many parameters."""
+def _of_size(parameters: int, convolutions: list[tuple], build: Callable[[list[tuple]], Network]) -> list[tuple]:
+    """`convolutions` widened or narrowed alike, until the network that is built of them is nearest to so many parameters."""
     width = convolutions[-1][0]
     scaled = lambda last: [(max(1, round(w * last / width)), *rest) for w, *rest in convolutions]
 
     def size(last: int) -> int:
         with torch.device("meta"):
-            return count_parameters(_build(dataset, role, scaled(last), hidden, 0.0, changes))
+            return count_parameters(build(scaled(last)))
 
     above = bisect_left(range(8 * width), parameters, lo=2, key=size)
     return scaled(min(above - 1, above, key=lambda last: abs(size(last) - parameters)))

@@ -92,6 +92,7 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
     own = 4 if dataset == "fashion_mnist" else 3
     depths = [n for n in DEPTHS if n != own]
     found += [change(f"no-dense+depth-{n}", "large") for n in depths]
+    found += [change(f"no-dense+plus-{n}", "large") for n in (1, 2)]  # deeper at the same resolution
     found += [change(variant, "large", dropout=0.0) for variant in ("hidden-1", *(f"depth-{n}" for n in depths))]
     if dataset != "digits":  # whose images are too small for it
         found.append(change("maxpool", *(TEACHERS if dataset == "fashion_mnist" else ("large",))))

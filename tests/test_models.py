@@ -307,6 +307,7 @@ CHANGED = {
     ("fashion_mnist", "teacher-large", "no-dense+depth-3"): 1_558_538,  # likewise
     ("fashion_mnist", "teacher-large", "depth-4"): 2_339_850,  # its own
     ("digits", "teacher-large", "width/4+depth-2"): conv(1, 32, 64) + dense(2 * 2 * 64, 16, 32, 10),
+    ("mnist", "teacher-large", "no-dense+plus-2"): conv(1, 128, 256, 512, 512, 512) + dense(4 * 4 * 512, 10),
     ("mnist", "teacher-large", "no-dense+same-size"): conv(1, 165, 330, 661) + dense(4 * 4 * 661, 10),
     ("mnist", "teacher-small", "dense+same-size"): conv(1, 98, 195) + dense(7 * 7 * 195, 128, 256, 10),
 }
@@ -371,6 +372,10 @@ def test_a_variant_that_contradicts_itself_is_refused(variant):
         ("mnist", "teacher-large", "maxpool+depth-2"),
         ("mnist", "student-baseline", "depth-2"),
         ("mnist", "student-baseline", "same-size"),
+        ("mnist", "teacher-small", "depth-4"),  # without activations between them
+        ("mnist", "teacher-small", "plus-1"),
+        ("mnist", "teacher-small", "hidden-1"),
+        ("mnist", "teacher-large", "no-dense+hidden-1"),
     ],
 )
 def test_a_variant_that_a_network_cannot_have_is_refused(dataset, role, variant):
@@ -394,6 +399,11 @@ def test_another_head_at_an_equal_number_of_parameters(dataset, role, variant):
     widths = [m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d)]
     before = [m.out_channels for m in create_model(dataset, role).modules() if isinstance(m, nn.Conv2d)]
     assert np.allclose(np.divide(widths, widths[-1]), np.divide(before, before[-1]), atol=1 / widths[-1])
+
+
+def test_a_size_that_cannot_be_had_is_refused():
+    with pytest.raises(UserError, match="cannot have as many parameters as mnist's student"):
+        create_model("mnist", "student", variant="dense+same-size")
 
 
 def test_no_other_width_comes_nearer_to_the_number_of_parameters():
