@@ -140,7 +140,7 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
     return found
 
 
-_SIZE = ("parameters", "hidden", "convolutions")
+_SIZE = ("parameters", "hidden", "convolutions", "layers")
 
 
 def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
@@ -159,7 +159,7 @@ def summarise(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
         `missing`, `missing_biased`: accuracy on the class never seen, as it is and with that class's output bias at its
         best, means over classes and `seeds`; of the same seeds' teachers, on the test set at that temperature:
         `teacher_accuracy`, `entropy`, and `variance`, the column-wise variance of its scaled similarity labels; its
-        `parameters`, `hidden` dense layers and `convolutions`. `topic`.
+        `parameters`, `hidden` dense layers, `convolutions`, and `layers`, these and the last. `topic`.
     """
     keys = ["profile", "dataset", "training", "teacher", "temperature"]
     unseen = students.dropna(subset="missing_class")
@@ -207,8 +207,8 @@ _SAID = (
     ),
     (
         "Depth",
-        "from large teachers of about one size, without hidden dense layers or dropout, {} % with two convolutions, {} % with five",
-        *(("no-dense+depth-2", "large", "missing"), ("no-dense+depth-5", "large", "missing")),
+        "from teachers of about one size, without hidden dense layers or dropout, {} % with two convolutions, {} % with five",
+        *(("relu", "small", "missing"), ("no-dense+depth-5", "large", "missing")),
     ),
     (
         "Suppression",
@@ -337,7 +337,7 @@ def matched(students: pd.DataFrame, response: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_depth(summary: pd.DataFrame) -> pd.DataFrame:
-    """Teachers of several depths, with their number of `layers`, from the fewest; of one profile a data set, at T = 9.
+    """Teachers of several depths, from the fewest layers; of one profile a data set, at T = 9.
 
     Parameters
     ----------
@@ -347,18 +347,17 @@ def by_depth(summary: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Its rows for Table 7's two teachers, and for those that are `plain`: convolutions of stride 2, each with ReLU, then
-        dense layers without dropout. The large teacher without dropout is one, and one small teacher: Fashion-MNIST's as
-        it is, of the others the variation "relu".
+        Its rows for Table 7's two teachers, and for those that are `plain`: convolutions with ReLU, then dense layers
+        without dropout. The large teacher without dropout is one, and one small teacher: Fashion-MNIST's as it is, of the
+        others the variation "relu". Those with convolutions of stride 1 are left out.
     """
     rows = summary[summary["temperature"] == TABLE_TEMPERATURE]
     deep = rows["training"].str.contains("depth-")
     large = deep | rows["training"].isin(["no-dense", "no dropout", "hidden-1, no dropout"])
-    small = rows["training"] == rows["dataset"].eq("fashion_mnist").map({True: "equal", False: "relu"})
-    plain = (rows["teacher"].eq("large") & large) | (rows["teacher"].eq("small") & small)
-    rows = rows.assign(plain=plain, layers=rows["convolutions"] + rows["hidden"] + 1)
+    small = rows["training"] == rows["dataset"].map(lambda dataset: "equal" if dataset == "fashion_mnist" else "relu")
+    rows = rows.assign(plain=(rows["teacher"].eq("large") & large) | (rows["teacher"].eq("small") & small))
     profiles = rows["dataset"].map(rows[deep].groupby("dataset")["profile"].max())  # "paper", if it has any
-    rows = rows[(plain | rows["training"].eq("equal")) & (rows["profile"] == profiles)]
+    rows = rows[(rows["plain"] | rows["training"].eq("equal")) & (rows["profile"] == profiles)]
     return rows.sort_values(["dataset", "layers", "hidden"], ascending=[False, True, True], ignore_index=True)
 
 
@@ -407,14 +406,14 @@ def _known(dataset: str) -> dict[str, Variation]:
     return {v.name: v for v in variations(dataset, trainings(PROFILES["paper"], dataset)["equal"]["small"])}
 
 
-def _size_of(dataset: str, teacher: str, variation: Variation | None) -> tuple[int, int, int]:
+def _size_of(dataset: str, teacher: str, variation: Variation | None) -> tuple[int, int, int, int]:
     variant = variation.teacher.get("variant", "table7") if variation else "table7"
-    return _size(dataset, ROLES[teacher], variant) if teacher in ROLES else (0, 0, 0)
+    return _size(dataset, ROLES[teacher], variant) if teacher in ROLES else (0, 0, 0, 0)
 
 
 @functools.cache
-def _size(dataset: str, role: str, variant: str) -> tuple[int, int, int]:
+def _size(dataset: str, role: str, variant: str) -> tuple[int, int, int, int]:
     """What `_SIZE` names."""
     network = create_model(dataset, role, variant=variant)
-    layers = [sum(isinstance(layer, kind) for layer in network.features) for kind in (nn.Linear, nn.Conv2d)]
-    return count_parameters(network), layers[0], layers[1]
+    hidden, convolutions = (sum(isinstance(m, kind) for m in network.features) for kind in (nn.Linear, nn.Conv2d))
+    return count_parameters(network), hidden, convolutions, convolutions + hidden + 1

@@ -152,9 +152,9 @@ def test_a_depth_changes_the_number_of_convolutions_alone():
         found = {v.name: v for v in variations(dataset, trainings(PROFILES["paper"], dataset)["equal"]["small"])}
         size = lambda name, dataset=dataset, found=found: _size_of(dataset, "large", found[name])
         hidden = size("equal")[1]
-        assert size("equal")[2] == size("no-dense")[2] == own
+        assert size("equal")[2:] == (own, own + hidden + 1) and size("no-dense")[2:] == (own, own + 1)
         for n in {1, 2, 3, 4, 5} - {own}:
-            assert size(f"depth-{n}, no dropout")[1:] == (hidden, n) and size(f"no-dense+depth-{n}")[1:] == (0, n)
+            assert size(f"depth-{n}, no dropout")[1:3] == (hidden, n) and size(f"no-dense+depth-{n}")[1:3] == (0, n)
         assert f"no-dense+depth-{own}" not in found
 
 
@@ -178,7 +178,8 @@ def test_plain_teachers_by_depth():
         ("fashion_mnist", "paper", "equal", "small", 9.0, 3, 0),
         ("cifar10", "paper", "equal", "small", 9.0, 3, 1),
     ]
-    found = by_depth(pd.DataFrame(rows, columns=columns))
+    table = pd.DataFrame(rows, columns=columns)
+    found = by_depth(table.assign(layers=table["convolutions"] + table["hidden"] + 1))
     assert found[["dataset", "profile", "training", "plain", "layers"]].to_numpy().tolist() == [
         ["mnist", "paper", "equal", False, 3],
         ["mnist", "paper", "relu", True, 3],
