@@ -411,6 +411,8 @@ def depth() -> dict[str, object]:
     )
     five, six = ([f"{100 * m:.0f} %" for m in plain.loc[n, "missing"]] for n in (5, 6))
     reduced = (100 * by_layers("cpu", "mnist").query("hidden == 0")["missing"]).map("{:.0f}".format)
+    flat = varied().loc["cpu", "mnist"].loc[[(f"no-dense{more}", "large") for more in ("", "+plus-1", "+plus-2")]]
+    stays = "take the {:.0f} % that are named there to {:.0f} and {:.0f} %".format(*100 * flat["missing"])
     return {
         "the small teacher conveys as much as before": mean["width/8", "small"] > mean["equal", "small"],
         f"the large one {mean['width/8', 'large']:.0f} % instead of {mean['equal', 'large']:.0f} %": (
@@ -434,6 +436,8 @@ def depth() -> dict[str, object]:
         ): True,
         f"name {', '.join(named[:-1])} and {named.iloc[-1]} % of the class": deepest["missing"].is_monotonic_decreasing,
         f"right on {100 * right.min():.1f} to {100 * right.max():.1f} %": True,
+        f"{stays}, strided ones to {reduced[5]} and {reduced[6]} %": flat["missing"].is_monotonic_decreasing,
+        "With convolutions of stride 1 they have less of it": flat["entropy"].iloc[1:].max() < flat["entropy"].iloc[0],
         f"at five layers {five[0]} with convolutions alone and {five[1]} with one hidden dense layer, at six {six[0]} and with two "
         f"{six[1]}": len(five) == len(six) == 2,
         "take {:.0f}, {:.0f} and {:.0f} points from three, four and five convolutions".format(*of_heads): True,
