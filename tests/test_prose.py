@@ -390,7 +390,7 @@ def by_layers(profile: str, dataset: str) -> pd.DataFrame:
     return table.sort_values(["layers", "hidden"]).set_index("layers")
 
 
-@page("README.md", "10_1_networks")
+@page("README.md", "10_1_networks", "10_what_decides_it", "book/reproducibility.md")
 def depth() -> dict[str, object]:
     plain = by_layers("paper", "mnist")
     deepest = plain.groupby(level=0).first()
@@ -436,6 +436,8 @@ def depth() -> dict[str, object]:
         ): True,
         f"name {', '.join(named[:-1])} and {named.iloc[-1]} % of the class": deepest["missing"].is_monotonic_decreasing,
         f"right on {100 * right.min():.1f} to {100 * right.max():.1f} %": True,
+        f"name {named[3]} % of the class where there are three layers and {named[8]} % where there are eight": True,
+        f"three layers convey {named[3]} % and eight {named[8]} %": True,
         f"{stays}, strided ones to {reduced[5]} and {reduced[6]} %": flat["missing"].is_monotonic_decreasing,
         "With convolutions of stride 1 they have less of it": flat["entropy"].iloc[1:].max() < flat["entropy"].iloc[0],
         f"at five layers {five[0]} with convolutions alone and {five[1]} with one hidden dense layer, at six {six[0]} and with two "
@@ -751,7 +753,7 @@ def linear_heads() -> dict[str, object]:
     }
 
 
-@page("10_1_networks")
+@page("10_1_networks", "10_what_decides_it")
 def fashion_mnists_head() -> dict[str, object]:
     table = varied().loc["cpu", "fashion_mnist"]
     large, without, small = (
@@ -759,7 +761,18 @@ def fashion_mnists_head() -> dict[str, object]:
         table.loc[("no-dense", "large")],
         table.loc[("equal", "small")],
     )
+    plain = 100 * by_layers("cpu", "fashion_mnist")["missing"]
+    assert plain.index.tolist() == [3, 4, 5, 6, 8]
+    said = [f"{of:.0f}" for of in plain]
     return {
+        f"{', '.join(said[:3])} and {said[3]} % from three to six layers without hidden dense layers, and {said[4]} % from eight": (
+            plain.is_monotonic_decreasing
+        ),
+        f"There dropout takes nothing ({100 * large['missing']:.0f} % with it)": 100 * large["missing"] > plain[8],
+        "a third and a fifth cost 13 points each": near(plain[3] - plain[4], 13, 0.5)
+        and near(plain[5] - plain[6], 13, 0.5),
+        "A fourth convolution costs hardly anything": plain[4] - plain[5] < 4,
+        f"it is depth too: {said[0]} % from three layers, {said[4]} % from eight": True,
         "without its hidden dense layers Fashion-MNIST's large teacher conveys nearly as much as the small one": (
             large["missing"] < 0.2 and small["missing"] - 0.05 < without["missing"] < small["missing"]
         ),
