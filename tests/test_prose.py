@@ -915,7 +915,14 @@ def settings() -> dict[str, object]:
     longer = varied("length").loc["paper", "mnist"]["missing"].xs("large", level="teacher")
     at_nine = STUDY.variations("retraining").query("profile == 'paper' and dataset == 'mnist' and teacher == 'large'")
     nats = at_nine[at_nine["temperature"] == 9].set_index("training")["entropy"]
+    by_sgd = 100 * reduced.loc[["students by SGD", "students by SGD, rate 0.2", "students by SGD, rate 0.01"]]
     return {
+        "({:.0f} and {:.0f} % from the small teacher, {:.0f} and {:.0f} % from the large one)".format(
+            *by_sgd["small"].iloc[:2], *by_sgd["large"].iloc[:2]
+        ): True,
+        "from either ({:.0f} and {:.0f} %)".format(*by_sgd.iloc[2][["small", "large"]]): (
+            by_sgd.idxmin() == by_sgd.index[2]
+        ).all(),
         "The contrast between the teachers survives every weight of the loss": (
             loss["small"] > loss["large"] + 0.1
         ).all(),
