@@ -89,8 +89,7 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
         change("hidden-1", "large"),
     ]
     # Depth alone, without dropout; at the large teacher's own depth they are "no-dense" and "no dropout".
-    own = 4 if dataset == "fashion_mnist" else 3
-    depths = [n for n in DEPTHS if n != own]
+    depths = [n for n in DEPTHS if n != _size(dataset, ROLES["large"], "table7")[2]]
     found += [change(f"no-dense+depth-{n}", "large") for n in depths]
     found += [change(f"no-dense+plus-{n}", "large") for n in (1, 2)]  # deeper at the same resolution
     found += [change(variant, "large", dropout=0.0) for variant in ("hidden-1", *(f"depth-{n}" for n in depths))]
