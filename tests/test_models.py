@@ -169,6 +169,37 @@ def test_same_convolution_against_the_loop(size, stride):
     np.testing.assert_allclose(layer(x)[0].permute(1, 2, 0).detach(), wanted, atol=1e-12)
 
 
+def test_a_bias_that_batch_normalisation_takes_away_is_left_alone():
+    """In training it changes no output and its gradient is zero but for rounding, so it is not computed."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(6, 2, 5, 5, generator=generator, dtype=torch.float64)
+    outputs, weights = [], []
+    for normalized, fill in ((False, 0.0), (False, 3.0), (True, 3.0)):
+        torch.manual_seed(1)
+        net = nn.Sequential(SameConv2d(2, 4, 2, normalized), nn.BatchNorm2d(4)).double()
+        nn.init.constant_(net[0].bias, fill)
+        outputs.append(net(x))
+        (outputs[-1] ** 3).sum().backward()
+        weights.append(net[0].weight.grad)
+        assert net[0].bias.grad is None if normalized else net[0].bias.grad.abs().max() < 1e-12
+        assert net[1].running_mean.abs().min() > 0.2 if fill else True  # evaluation sees the bias through the mean
+    for output, weight in zip(outputs[1:], weights[1:], strict=True):
+        torch.testing.assert_close(output, outputs[0])
+        torch.testing.assert_close(weight, weights[0])
+
+
+def test_only_biases_before_batch_normalisation_stay_zero():
+    model = create_model("cifar10", "teacher-large", seed=0)
+    nn.functional.cross_entropy(model(torch.rand(4, 3, 32, 32)), torch.arange(4)).backward()
+    layers = [*model.features, model.classifier]
+    for layer, after in zip(layers, [*layers[1:], None], strict=True):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            assert (layer.bias.grad is None) == isinstance(after, nn.BatchNorm2d)
+    assert sum(m.normalized for m in layers if isinstance(m, SameConv2d)) == 5
+    plain = create_model("cifar10", "teacher-large", seed=0, variant="no-batchnorm").features
+    assert not any(m.normalized for m in plain if isinstance(m, SameConv2d))
+
+
 @pytest.mark.parametrize("size", [4, 7, 1])
 def test_same_pooling_against_the_loop(size):
     x = -torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(size))  # negative: zeros would win
