@@ -336,8 +336,12 @@ class Study:
         return self._by_dataset(beside_equal(own, *topics)) if topics else own
 
     def spectrum(self) -> pd.DataFrame:
-        """Figure 2: accuracy on the missing class at T = 9 from teachers of growing capacity and label smoothing."""
+        """Figure 2: accuracy on the missing class at T = 9 from teachers of growing capacity and label smoothing.
+
+        Of Tables 4-6's teachers more seeds may be recorded than of the others, with which they are compared.
+        """
         table = self.table("missing_class", "spectrum")
+        table = table[table["seed"] < (self.seeds or self.full.seeds)]
         return table[(table["temperature"] == TABLE_TEMPERATURE) | (table["teacher"] == UNIFORM)]
 
     def with_counterfeits(self, taught: pd.DataFrame) -> pd.DataFrame:

@@ -125,8 +125,8 @@ def variance_in_response() -> dict[str, object]:
     cifar10 = logs.loc["cifar10"].groupby("split").mean()
     similarity = [v for v in claims.VARIANCES if not v.endswith("_all")]
     return {
-        "varies less by two of the six definitions and more by three": (
-            sum(i.high < 0 for i in fashion) == 2 and sum(i.low > 0 for i in fashion) == 3
+        "varies less by three of the six definitions and more by the other three, beyond the noise of five seeds": (
+            [sum(i.high < 0 for i in fashion), sum(i.low > 0 for i in fashion)] == [3, 3] and fashion[0].seeds == 5
         ),
         "varies more by every one, on test images, beyond the noise": all(
             claims.interval(logs.loc[("cifar10", "test"), v]).low > 0 for v in claims.VARIANCES
@@ -157,6 +157,8 @@ def tables_4_to_6() -> dict[str, object]:
     off = (table.stack() - printed).abs().unstack("teacher")
     low = printed.unstack("teacher")["large"].groupby(["dataset", "temperature"]).mean()
     falls = lambda of: (of.diff().dropna() < 0).all()
+    fall = STUDY.verdicts().query("claim == 'temperature-fall'").set_index("dataset")
+    deep, mnist = fall["estimate"] / fall["published"], fall.loc["mnist"]
     return {
         "On all three data sets the small teacher's student is ahead in every one of the 60 cells": (
             (table["small"] > table["large"]).groupby("dataset").agg(["sum", "size"]) == 60
@@ -172,7 +174,15 @@ def tables_4_to_6() -> dict[str, object]:
             falls(means.loc["fashion_mnist", "large"]) and falls(means.loc["mnist", "large"])
         ),
         "in print it is low throughout": low.max() < 10,
-        "It is there on CIFAR-10 (one seed), less deep than printed": falls(means.loc["cifar10", "small"][6:]),
+        "It is there on CIFAR-10 (two seeds) and on Fashion-MNIST (five), about half and a quarter as deep as printed": (
+            falls(means.loc["cifar10", "small"][6:])
+            and fall.loc[["cifar10", "fashion_mnist"], "seeds"].tolist() == [2, 5]
+            and near(deep["cifar10"], 0.55, 0.05)
+            and near(deep["fashion_mnist"], 0.26, 0.03)
+        ),
+        f"ours rise by {-mnist.estimate:.1f} points [{-mnist.high:.1f}, {-mnist.low:.1f}], and the test allows five": (
+            claims.FALL == 5 and mnist.verdict == "not reproduced"
+        ),
     }
 
 
@@ -180,6 +190,16 @@ def tables_4_to_6() -> dict[str, object]:
 def figure_3() -> dict[str, object]:
     gaps = entropy().xs("equal", level="training").unstack("teacher").swaplevel(axis=1)
     gaps = gaps["small"] - gaps["large"]
+    by_seed = (
+        STUDY.response()
+        .query("training == 'equal' and split == 'test'")
+        .pivot_table(index=["dataset", "temperature", "seed"], columns="teacher", values="entropy")
+    )
+    by_seed = (by_seed["small"] - by_seed["large"]).unstack("seed")
+    each = by_seed.apply(lambda row: claims.interval(row.dropna()), axis=1).unstack()
+    at_9 = each.loc["mnist", 9]
+    other = claims.interval(by_seed.loc["mnist", 9].where(by_seed.columns > 0, 1.59 - 1.63))  # as the page says of it
+    points_of = lambda i: plots.ranged(i.estimate, i.low, i.high, "{:+.2f}").lstrip("+")
     calibrated, own = entropy().loc["mnist", "calibrated"], entropy().loc["mnist", "equal"]
     conveyed = (
         STUDY.missing_class().query("dataset == 'mnist'").groupby(["training", "teacher"])["accuracy_missing"].mean()
@@ -189,8 +209,12 @@ def figure_3() -> dict[str, object]:
     difference = by_temperature()[9.0].unstack("teacher")
     difference = difference["small"] - difference["large"]
     return {
-        "On CIFAR-10 the small teacher has more entropy at every T, on Fashion-MNIST from T = 6 on": (
-            (gaps.loc["cifar10"] > 0.05).all() and (gaps.loc["fashion_mnist"][6:] > 0.1).all()
+        "On all three data sets the small teacher has more entropy at every T, beyond the noise; on Fashion-MNIST at T = 3 by "
+        f"{gaps.loc['fashion_mnist', 3]:.2f} nats, on MNIST by {gaps.loc['mnist'].min():.2f} to {gaps.loc['mnist'].max():.2f}": (
+            each.map(lambda i: i.low).gt(0).all(axis=None)
+        ),
+        f"noise, {points_of(at_9)} at T = 9; with the CPU's draw in seed 0's place it would not be, {points_of(other)}": (
+            at_9.low > 0 > other.low
         ),
         "has more entropy than the small one and conveys less than half of what it does": (
             (calibrated.loc["large"] > own.loc["small"])[:9].all()
@@ -215,10 +239,11 @@ def what_large_is() -> dict[str, object]:
     )
     cifar10 = 100 * accuracy.loc["cifar10", "large"].mean()
     return {
-        "On Fashion-MNIST the large teacher is no better a classifier than the small one, on all three seeds": (
-            accuracy.loc["fashion_mnist"].loc[:2, ("large", "test")]
-            < accuracy.loc["fashion_mnist"].loc[:2, ("small", "test")]
-        ).all(),
+        "On Fashion-MNIST the large teacher is no better a classifier than the small one, on all five seeds": (
+            accuracy.loc["fashion_mnist"].loc[:, ("large", "test")]
+            < accuracy.loc["fashion_mnist"].loc[:, ("small", "test")]
+        ).tolist()
+        == [True] * 5,
         f"is right on {cifar10['train']:.0f} % of the transfer set and on {cifar10['test']:.0f} % of the test set": True,
         f"{nats.loc[3, 'train']:.2f} nats at T = 3, where it has {nats.loc[3, 'test']:.2f} on test images": True,
     }
@@ -326,7 +351,7 @@ def retrained_few() -> pd.DataFrame:
     """Figure 8's students as the figure shows them: at full scale, of the seeds that all its teachers have."""
     few = STUDY.few_examples("few_examples_retrained").query("dataset == 'mnist'")
     seeds = few.query("training != 'equal'").groupby("training")["seed"].nunique().to_dict()
-    assert (seeds["4096x50"], seeds["8192x40"]) == (3, 2), "the page says so"
+    assert (seeds["4096x50"], seeds["8192x40"]) == (3, 3), "the page says so"
     few = records.of_shared_seeds(few)
     assert set(few["profile"]) == {"paper"}
     return few
@@ -534,7 +559,7 @@ def retrained() -> dict[str, object]:
         for most in (np.inf, 5)
     )
     mean = [*map(geometric, full), *map(geometric, seen)]
-    at_500 = pd.concat([of.query("selection == 'random' and examples == 500 and seed < 2") for of in full])["ratio"]
+    at_500 = pd.concat([of.query("selection == 'random' and examples == 500") for of in full])["ratio"]
     few = Study("cpu", ["mnist"]).few_examples("few_examples_retrained")
     reduced = [claims.examples_ratio(few, claims.LARGE, (of, "large")) for of in ("4096x50", "8192x40")]
     swept = records.with_cells(STUDY.response("sweep")).query(
@@ -543,14 +568,17 @@ def retrained() -> dict[str, object]:
     left = swept.groupby(["batch", "epoch"])["entropy"].mean()
     scatter = STUDY.scatter("retrained").query("dataset == 'mnist' and split == 'test' and teacher == 'large'")
     every = scatter.pivot_table(index="seed", columns="training", values="ratio_all_triples")
-    scatter = scatter[scatter["seed"] == 0]
-    scatter = scatter.set_index("training").query("teacher == 'large'")["ratio_all_triples"]
+    three, loosest = every.drop(columns="256x50").dropna(), every.dropna().idxmax(axis=1)
+    soft = records.load("response").query(
+        "profile == 'paper' and dataset == 'mnist' and split == 'test' and temperature == 9"
+    )
+    soft = soft[(soft["teacher"] == "large") & soft["training"].isin(every.columns)]
+    soft = soft[soft.groupby(["training", "seed"])["epochs"].transform("max") == soft["epochs"]]
+    least = soft.pivot_table(index="seed", columns="training", values="entropy").loc[loosest.index].idxmin(axis=1)
     return {
-        "over selections, numbers and seeds the ratio's geometric mean is {:.2f} after 4096 × 50 (three seeds) and {:.2f} after "
-        "8192 × 40 (two), and {:.2f} and {:.2f} over the numbers from which five times could be seen".format(
-            *mean
-        ): True,
-        "with random examples, it is {:.1f}, {:.1f} and {:.1f} after 4096 × 50 and {:.1f} and {:.1f} after 8192 × 40".format(
+        "over selections, numbers and seeds the ratio's geometric mean is {:.2f} after 4096 × 50 and {:.2f} after "
+        "8192 × 40, and {:.2f} and {:.2f} over the numbers from which five times could be seen".format(*mean): True,
+        "with random examples, it is {:.1f}, {:.1f} and {:.1f} after 4096 × 50 and {:.1f}, {:.1f} and {:.1f} after 8192 × 40".format(
             *there(full[0]), *there(full[1])
         ): True,
         f"worth {at_500.min():.1f} to four times the examples or more at 500": at_500.max() == 4,
@@ -562,12 +590,11 @@ def retrained() -> dict[str, object]:
             left[256, 20] - 0.1 <= left[batch, 50] <= left[256, 10] + 0.1 for batch in (4096, 8192)
         ),
         "leave far less than two epochs at 256": left[8192, 50] < left[256, 2] - 0.3,
-        "tighter, by about as much as three seeds of Figure 5's teacher differ among each other (on every seed that there is)": (
-            every[["4096x50", "8192x40"]].max(axis=1).lt(every["equal"]).all()
+        "tighter, by about as much as three seeds of Figure 5's teacher differ among each other (on each of three seeds)": (
+            len(three) == 3 and three[["4096x50", "8192x40"]].max(axis=1).lt(three["equal"]).all()
         ),
-        "256 × 50 (one seed) has the least entropy of the four and, on test images, the loosest clusters": (
-            scatter.idxmax() == "256x50"
-            and left[256, 50] == min(left[256, 10], left[256, 50], left[4096, 50], left[8192, 40])
+        "256 × 50 (two seeds) has the least entropy of the four and, on test images, the loosest clusters": (
+            [*loosest] == ["256x50"] * 2 == [*least]
         ),
     }
 
@@ -593,7 +620,7 @@ def batch_or_steps() -> dict[str, object]:
         "MNIST's students get better the further their teacher was trained, at every batch size": (
             trained.corr("spearman").xs("epoch", level=1)["single_layer"].min() > 0.5
         ),
-        "Fashion-MNIST's (indicative) are best where it was hardly trained": (
+        "Fashion-MNIST's are best where it was hardly trained": (
             fashion.loc[fashion["single_layer"].idxmax(), "steps"] == fashion["steps"].min()
         ),
     }
@@ -603,7 +630,7 @@ def batch_or_steps() -> dict[str, object]:
 def single_layer_students() -> dict[str, object]:
     table = records.of_shared_seeds(STUDY.baseline())
     scales = table.groupby("dataset")["profile"].agg(set).to_dict()
-    assert scales == {"mnist": {"paper"}, "fashion_mnist": {"cpu"}, "cifar10": {"cpu"}}, "the page names them"
+    assert scales == {"mnist": {"paper"}, "fashion_mnist": {"paper"}, "cifar10": {"cpu"}}, "the page names them"
     seeds = table.groupby("dataset")["seed"].nunique().to_dict()
     assert seeds == {"mnist": 2, "fashion_mnist": 3, "cifar10": 3}, "and the seeds"
     wide = 100 * table.pivot_table(index=["dataset", "training"], columns=["teacher", "temperature"], values="accuracy")
@@ -749,7 +776,7 @@ def where_no_class_is_missing() -> dict[str, object]:
         "agree within half a point for the small one and within two for the large one": (
             len(again) == 4 and again["small"].max() < 0.5 and again["large"].max() < 2
         ),
-        f"conveys {means.min():.1f} to {means.max():.1f} % over three": len(means) == 3,
+        f"conveys {means.min():.1f} to {means.max():.1f} % over five": len(means) == 5,
     }
 
 
@@ -926,6 +953,7 @@ def settings() -> dict[str, object]:
         "profile == 'paper' and dataset == 'mnist' and teacher == 'large' and split == 'test' and temperature == 9"
     )
     by_seed = by_seed.pivot_table(index="seed", columns="training", values="entropy")
+    three = by_seed[["equal", "4096x50", "8192x40"]].dropna()
     moved = varied().loc["cpu", "mnist"]["missing_biased"].unstack("teacher")
     family = reduced.loc["student of the large one's family"]
     trained = varied().loc["cpu", "mnist"].query("teacher == 'large'").droplevel("teacher")
@@ -972,7 +1000,7 @@ def settings() -> dict[str, object]:
         ),
         "and have less entropy than that on every seed, not more": (
             trained.loc[["4096x50", "8192x40", "4096x50, rate x4"], "entropy"].max() < trained.loc["equal", "entropy"]
-            and by_seed[["4096x50", "8192x40"]].max(axis=1).lt(by_seed["equal"]).all()
+            and three[["4096x50", "8192x40"]].max(axis=1).lt(three["equal"]).tolist() == [True] * 3
         ),
         (
             "10_1_networks",
@@ -1065,8 +1093,10 @@ def gap_in_short() -> dict[str, object]:
     moved = moves()
     return {
         f"{ours['mnist']} points on MNIST ({printed['mnist']} in print), {ours['fashion_mnist']} on Fashion-MNIST "
-        f"({printed['fashion_mnist']}) and {ours['cifar10']} on CIFAR-10 ({printed['cifar10']}": list(gaps["seeds"])
-        == [3, 3, 1],
+        f"({printed['fashion_mnist']}; five seeds each) and {ours['cifar10']} on CIFAR-10 ({printed['cifar10']}; two)": list(
+            gaps["seeds"]
+        )
+        == [5, 5, 2],
         f"shrinks from {moved['mnist'].replace(' to', ' points to')} on MNIST and from {moved['fashion_mnist']} on Fashion-MNIST "
         f"(T = 9); on CIFAR-10 from {moved['cifar10']} only (one seed)": True,
     }
@@ -1232,7 +1262,7 @@ def in_short() -> dict[str, object]:
         f"the large ones {large.min():.1f} to {large.max():.1f}": seeds.to_dict()
         == {"mnist": 6, "fashion_mnist": 6, "cifar10": 2},
         f"({missing['4096x50']:.0f} % beside {missing['equal']:.0f} %) and saves no examples up to 100 a class; single-layer "
-        f"students learn {gain['mnist']:.1f} points more from it (two seeds)": True,
+        f"students learn {gain['mnist']:.1f} points more from it, and still more from hard labels alone": True,
         "has less entropy than after our 256 × 10": entropy[["4096x50", "8192x40"]].max() < entropy["equal"],
         f"name most: {missing['4096x2']:.0f} % after 4096 × 2, among the most of the {len(retrainings)} trainings tried and nearly "
         f"two thirds of what the small teacher conveys, from a teacher that is right on {right['4096x2']:.0f} % of the test images": (
@@ -1420,6 +1450,47 @@ def capacity_and_architecture() -> dict[str, object]:
 
 
 @page("01_introduction")
+def the_map() -> dict[str, object]:
+    table = STUDY.baseline("sweet_spot").query("dataset != 'cifar10' and seed == 0")
+    assert {*table["profile"]} == {"paper"}, "the page says so"
+    hard = records.load("baseline").query("profile == 'paper' and training == 'none' and seed == 0")
+    hard = hard.set_index("dataset")["validation_last"]
+    cells = records.with_cells(table).set_index(["dataset", "batch", "epoch"])["validation_last"]
+    clothes = 100 * cells["fashion_mnist"]
+    right = STUDY.response("sweep").query(
+        "dataset == 'fashion_mnist' and split == 'test' and temperature == 9 and seed == 0"
+    )
+    right = 100 * right.set_index("training")["accuracy"]
+    return {
+        "MNIST's and Fashion-MNIST's (full scale) learn less from any of these teachers than from hard labels alone": all(
+            cells[d].max() < hard[d] for d in ("mnist", "fashion_mnist")
+        ),
+        f"nearly flat, {clothes.min():.0f} to {clothes.max():.0f} % in all of its {len(clothes)} cells, and its best two lie where the "
+        "teacher has hardly been trained, after one or two epochs at 8192": (
+            {*clothes.nlargest(2).index} == {(8192, 1), (8192, 2)}
+        ),
+        f"right on {right['8192x1']:.0f} and {right['8192x2']:.0f} % of the test images": clothes.min()
+        > right["8192x2"],
+    }
+
+
+@page("07_verdict")
+def five_seeds() -> dict[str, object]:
+    sets = ["mnist", "fashion_mnist", "cifar10"]
+    of_three, of_all = (Study("paper", sets, n).verdicts().set_index(["claim", "dataset"]) for n in (3, 0))
+    steps = ["not reproduced", "partly", "reproduced"]
+    rank = lambda of: of["verdict"].map(lambda v: steps.index(v) if v in steps else -1)
+    change = rank(of_all) - rank(of_three)
+    change = change[(of_all["seeds"] == 5) | (change == 0)]
+    return {
+        "with the fourth and fifth, five verdicts went a step up and none down": (
+            change.value_counts().to_dict() == {0: len(change) - 5, 1: 5} and len(change) == len(of_all)
+        ),
+        ("book/open_questions.md", "With five instead of three, five verdicts went a step up"): True,
+    }
+
+
+@page("01_introduction")
 def spectrum() -> dict[str, object]:
     table = plots.spectrum_table(records.load("response"), STUDY.spectrum()).set_index(["dataset", "teacher"])
     scales = table["profile"].groupby("dataset").agg(set)
@@ -1585,9 +1656,10 @@ def on_a_gpu() -> dict[str, object]:
     share = rows.query("comparison == 'teacher'").set_index("batch_size")["share"]
     times = rows.query("comparison == 'growth'").set_index(["dataset", "members"])["ratio"]
     return {
-        f"reaches {100 * share[256]:.0f} % of the matrix rate at its own batch size, short of what was asked, and "
+        f"reaches {100 * share[256]:.0f} % of the matrix rate at its own batch size, where 35 was asked, and "
         f"{100 * share[1024]:.0f} and {100 * share[4096]:.0f} % with four and sixteen times as many": share[256]
-        < records.BARS["GPU", "cifar10", "teacher"],
+        > records.BARS["GPU", "cifar10", "teacher"]
+        == 0.35,
         "of a fleet of 120 an MNIST student takes an eleventh of the time that it takes alone, of a fleet of 60 one of CIFAR-10 "
         "a quarter": near(times["mnist", 120], 11, 0.5) and near(times["cifar10", 60], 4, 0.3),
     }
