@@ -435,7 +435,8 @@ class Study:
         """The records of one table that belong to a group of runs, run first where that was asked for.
 
         Where nothing is to be run and profile `paper` has less than three quarters of a data set's trainings, `cpu`
-        stands in if it has more of them; the column `profile` says which is shown.
+        stands in if it has more of them; the column `profile` says which is shown. Of a sweep those seeds count that have
+        most of its cells.
         """
         if self.compute != "never":
             self.ensure(group)
@@ -454,6 +455,9 @@ class Study:
                 if count(found[-1]) >= 0.75 * len(names):
                     break
             parts.append(max(found, key=count))
+        if group in ("sweep", "sweet_spot"):  # a map of some cells' means over more seeds than others' would show seeds
+            cells = [part.groupby("seed")["training"].transform("nunique") for part in parts]
+            parts = [part[count == count.max()] for part, count in zip(parts, cells, strict=True)]
         # Equal training and the small teacher first, as tables show them, and controls last.
         table = pd.concat(parts).sort_values(["training", "teacher"], ascending=False, kind="stable")
         return self._by_dataset(table.sort_values("teacher", key=lambda of: of.isin([UNIFORM, "none"]), kind="stable"))

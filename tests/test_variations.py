@@ -15,7 +15,7 @@ from kdutils.data import load_dataset
 from kdutils.experiments import Study, multiply_adds
 from kdutils.fleet import distil
 from kdutils.models import INPUT_SHAPES, VARIANTS, create_model
-from kdutils.protocols import FULL_SIZE, PROFILES, ROLES, TEACHERS, Training, key, seed_for, trainings
+from kdutils.protocols import FULL_SIZE, PROFILES, ROLES, TEACHERS, Training, key, seed_for, sweep, trainings
 from kdutils.records import IDENTITY, VALUES, load_tensors
 from kdutils.response import COUNTERFEITS, best_bias, counterfeit
 from kdutils.running import student_path
@@ -248,6 +248,17 @@ def test_a_sweep_has_one_seed_and_other_groups_three():
         assert {run.protocol.seed for run in study.runs(group)} == wanted, group
     assert {run.seed for run in Study("paper", ["mnist"], seeds=2).runs("sweep")} == {0}
     assert {run.dataset for run in study.runs("sweep")} == {"mnist", "cifar10"}
+
+
+def test_a_sweep_shows_the_seeds_that_have_most_of_its_cells():
+    """Some cells have more seeds, where another figure asks for them: means of these would stand beside others' one."""
+    study = Study("paper", ["mnist", "fashion_mnist"])
+    known = records.load("response").query("profile == 'paper' and training == '8192x40' and teacher == 'large'")
+    assert known.groupby("dataset")["seed"].nunique().to_dict() == {"mnist": 3, "fashion_mnist": 2}
+    for table in (study.response("sweep"), study.baseline("sweet_spot")):
+        assert {*table["seed"]} == {0}
+        cells = table.groupby("dataset")["training"].nunique().to_dict()
+        assert cells == {d: len(sweep(PROFILES["paper"], d)) for d in study.datasets}
 
 
 # What is run and recorded
