@@ -5,8 +5,9 @@ if nothing else is said, as in Tables 4-6; "equal" is what they are compared wit
 """
 
 import functools
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -119,7 +120,12 @@ def variations(dataset: str, equal: Training) -> list[Variation]:
     ]
     # What students of such a teacher name who were told nothing of the class: "even" is that of the "equal" ones.
     silent = {"counterfeit": "even"}
-    found.append(Variation("width/8, told nothing", "control", {"variant": "width/8"}, silent, teachers=("large",)))
+    told = ("width/8", "relu", "no-dense", "no dropout")
+    found += [
+        replace(v, name=f"{v.name}, told nothing", topic="control", student=silent, teachers=v.teachers[-1:])
+        for v in found
+        if v.name in told or re.match(r"(no-dense\+)?depth-[45]", v.name)
+    ]
     if dataset != "digits":  # which are fewer than one such batch
         found += on_its_way(last, 20, 10, 5, 2, 1)
         brief = Training(4096, 2)
