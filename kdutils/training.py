@@ -181,8 +181,8 @@ def train_teacher(
 
     The response after each epoch is written, atomically, where `is_kept` (`load_response`), and so is a checkpoint where
     the last one is more than `CHECKPOINT_SECONDS` old, and at the end: a kill loses those seconds and the epoch in flight.
-    The same protocol gives the same numbers, killed or not, on the same kind of CPU with as many threads, and so it came
-    out on one kind of GPU; elsewhere sums are rounded otherwise, which training magnifies.
+    The same protocol gives the same numbers, killed or not, on the same kind of CPU with as many threads, and mostly so on
+    one kind of GPU; elsewhere sums are rounded otherwise, which training magnifies.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from kdutils import claims, experiments, fleet, guides, plots, protocols, publis
 from kdutils.claims import LARGE, SMALL
 from kdutils.experiments import Study
 from kdutils.models import count_multiply_adds, create_model
-from kdutils.protocols import PROFILES
+from kdutils.protocols import PROFILES, parse
 from kdutils.response import COUNTERFEITS
 from kdutils.variations import by_depth, matched, named_and_known, of_same_seeds, over_hard_labels, summarise
 from tests.benchmarks.compare import MEMBERS
@@ -1609,6 +1609,27 @@ def one_seed() -> dict[str, object]:
             minutes.idxmax() == "cifar10"
         ),
         "more than the 8 that were asked for, unless CIFAR-10's are shared out": minutes.sum() / 3 < 8 < minutes.max(),
+    }
+
+
+@page("11_what_it_took")
+def makings_on_a_gpu() -> dict[str, object]:
+    runs = records.load("runs").query("device == 'NVIDIA H200'")
+    teachers = records.load("response").drop_duplicates(["run", "epochs"]).dropna(subset="logits")
+    made = runs.query("kind == 'teacher'").drop_duplicates(["run", "epochs"])[["run", "epochs", "commit"]]
+    teachers = teachers.merge(made, on=["run", "epochs"]).set_index(["run", "epochs"])
+    differ, agree, protocols = set(), set(), dict(zip(runs["run"], runs["protocol"], strict=True))
+    for run in runs.query("kind == 'student'").dropna(subset="logits").itertuples():
+        member = parse(run.protocol)
+        own = (member.teacher, member.teacher_epoch)
+        if own in teachers.index and teachers.loc[own, "commit"] != run.commit:
+            t = teachers.loc[own]
+            kind = (t["dataset"], t["teacher"], parse(protocols[own[0]]).batch_size)
+            (agree if t["logits"] == run.logits else differ).add((*kind, int(t["seed"])))
+    return {
+        "Two of those made again there did not: Fashion-MNIST's large teacher of 4096 × 50, seed 0": (
+            differ == {("fashion_mnist", "large", 4096, 0), ("cifar10", "large", 256, 1)} and len(agree) > 4
+        )
     }
 
 
