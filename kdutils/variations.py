@@ -354,9 +354,9 @@ def by_depth(summary: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Its rows for Table 7's two teachers, and for those that are `plain`: convolutions with ReLU, then dense layers
         without dropout. The large teacher without dropout is one, and one small teacher: Fashion-MNIST's as it is, of the
-        others the variation "relu". Those with convolutions of stride 1 are left out.
+        others the variation "relu". Those with convolutions of stride 1 are left out, and controls.
     """
-    rows = summary[summary["temperature"] == TABLE_TEMPERATURE]
+    rows = summary[(summary["temperature"] == TABLE_TEMPERATURE) & (summary["topic"] != "control")]
     deep = rows["training"].str.contains("depth-")
     large = deep | rows["training"].isin(["no-dense", "no dropout", "hidden-1, no dropout"])
     small = rows["training"] == rows["dataset"].map(lambda dataset: "equal" if dataset == "fashion_mnist" else "relu")

@@ -407,6 +407,30 @@ def networks_on_several_seeds() -> dict[str, object]:
     }
 
 
+@page("10_1_networks")
+def deep_and_told_nothing() -> dict[str, object]:
+    told = known().query("dataset == 'mnist'").groupby(["training", "teacher"])[["told_nothing", "learned", "seed"]]
+    means, seeds = told.mean(), told.size()
+    learned = means["learned"].map("{:.0f}".format)
+    large = lambda name: learned[name, "large"]
+    plain = means[means.index.get_level_values("training").str.contains("depth-")]
+    five, eight = large("no-dense+depth-4"), large("depth-5, no dropout")
+    low, high = known().query("training.str.contains('depth-')")["told_nothing"].agg(["min", "max"])
+    return {
+        f"from eight, students told nothing {low:.0f} to {high:.0f} %": True,
+        f"learned {five} and {large('no-dense+depth-5')} %, those of seven and eight, two of them hidden dense ones, "
+        f"{large('depth-4, no dropout')} and {eight} %; Table 7's small teacher's {learned['equal', 'small']} %, its large one's "
+        f"{learned['equal', 'large']} %": len(plain) == 4,
+        (
+            "README.md",
+            f"of what students told nothing do not name they learned {five} % at five layers and {eight} % at eight",
+        ): True,
+        ("book/open_questions.md", "above all with hidden dense layers (one or two seeds)"): (
+            {*seeds[plain.index]} == {1, 2}
+        ),
+    }
+
+
 def by_layers(profile: str, dataset: str) -> pd.DataFrame:
     """Plain teachers by their number of layers; of one number, those with the most convolutions first."""
     table = varied().loc[profile, dataset].reset_index()

@@ -168,6 +168,7 @@ def test_plain_teachers_by_depth():
         ),
         ("mnist", "cpu", "no-dense+depth-1", "large", 9.0, 1, 0),
         ("mnist", "paper", "no-dense+depth-5", "large", 9.0, 5, 0),
+        ("mnist", "paper", "no-dense+depth-5, told nothing", "large", 9.0, 5, 0),
         ("mnist", "paper", "depth-4, no dropout", "large", 9.0, 4, 2),
         ("mnist", "paper", "no-dense+depth-5", "large", 3.0, 5, 0),
         ("mnist", "paper", "relu", "small", 9.0, 2, 0),
@@ -179,6 +180,7 @@ def test_plain_teachers_by_depth():
         ("cifar10", "paper", "equal", "small", 9.0, 3, 1),
     ]
     table = pd.DataFrame(rows, columns=columns)
+    table["topic"] = np.where(table["training"].str.contains("told nothing"), "control", "network")
     found = by_depth(table.assign(layers=table["convolutions"] + table["hidden"] + 1))
     assert found[["dataset", "profile", "training", "plain", "layers"]].to_numpy().tolist() == [
         ["mnist", "paper", "equal", False, 3],
