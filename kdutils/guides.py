@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 from kdutils.errors import UserError
 from kdutils.protocols import PROFILES
 from kdutils.records import with_cells
+from kdutils.response import COUNTERFEITS
 
 #: What can be known of a teacher without a student: records "response", on validation images.
 GUIDES = ("entropy", "accuracy", "row", "column", "row_normalised", "column_normalised")
@@ -36,11 +37,12 @@ def teachers(response: pd.DataFrame, baseline: pd.DataFrame, missing_class: pd.D
         The columns `TEACHER`, `run` (of the teacher; all its epochs share it), `GUIDES` (validation images), and
         `single_layer` (test accuracy of the single-layer student), `missing` (accuracy on the class that a student
         never saw, mean over all classes) and `general` (those students' accuracy on all classes): fractions, NaN where
-        not recorded. Teachers without any are left out.
+        not recorded. Teachers without any are left out, and so are counterfeit responses: they are no teacher's.
     """
     shown = response[response["split"] == "validation"].drop_duplicates(TEACHER).set_index(TEACHER)[["run", *GUIDES]]
     found = [baseline.drop_duplicates(TEACHER).set_index(TEACHER)["accuracy"].rename("single_layer")]
-    lacking = missing_class.dropna(subset="missing_class").drop_duplicates([*TEACHER, "missing_class"])
+    genuine = ~missing_class["training"].str.fullmatch("|".join([".*told nothing", *COUNTERFEITS]))
+    lacking = missing_class[genuine].dropna(subset="missing_class").drop_duplicates([*TEACHER, "missing_class"])
     classes = lacking["missing_class"].nunique()
     lacking = lacking.groupby(TEACHER)[["accuracy_missing", "accuracy"]]
     found.append(lacking.mean().set_axis(["missing", "general"], axis=1)[lacking.size() == classes])

@@ -126,6 +126,7 @@ def test_following_a_guide_gives_the_outcome_of_the_teacher_it_names() -> None:
 def test_teachers_are_joined_with_what_their_students_learnt() -> None:
     who = {"profile": "paper", "dataset": "mnist", "seed": 0, "temperature": 9.0}
     named = [("equal", "small"), ("equal", "large"), ("256x5", "large"), ("256x10", "large")]
+    named += [("even", "large"), ("width/8, told nothing", "large")]  # which are no teachers'
     keys = [who | {"training": training, "teacher": teacher} for training, teacher in named]
     response = pd.DataFrame(
         [k | {"split": s, "run": f"run{n // 2}"} | dict.fromkeys(guides.GUIDES, n + (s == "test")) for n, k in enumerate(keys)
@@ -136,9 +137,11 @@ def test_teachers_are_joined_with_what_their_students_learnt() -> None:
         [k | {"accuracy": 0.9 - 0.1 * n} for n, k in enumerate(keys[1:3])] + [control | {"accuracy": 0}]
     )
     missing = pd.DataFrame(
-        [k | {"missing_class": c, "accuracy_missing": 0.1 * c, "accuracy": 0.8} for k in keys[:2] for c in range(10)][
-            :-1
-        ]
+        [
+            k | {"missing_class": c, "accuracy_missing": 0.1 * c, "accuracy": 0.8}
+            for k in [*keys[4:], *keys[:2]]
+            for c in range(10)
+        ][:-1]
     )  # the large teacher's last class is not recorded
     found = guides.teachers(response, baseline, missing).set_index(["training", "teacher"])
     assert set(found.index) == {("equal", "small"), ("equal", "large"), ("256x5", "large")}, "256x10 taught no one"
