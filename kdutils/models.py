@@ -31,8 +31,13 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 class SameConv2d(nn.Conv2d):
     """A 3x3 convolution with bias and Keras's "same" padding, which is asymmetric for stride 2 on an even size.
 
-    Where batch normalisation follows (`normalized`) the bias stays as it is, zero at first: the mean is taken away again,
-    so its gradient is zero but for rounding, and costs a GPU a tenth of the step.
+    Parameters
+    ----------
+    in_channels, out_channels, stride : int
+        As of `Conv2d`.
+    normalized : bool
+        Whether batch normalisation follows. The bias then stays as it is, zero at first: the mean is taken away again,
+        so its gradient is zero but for rounding, and computing it costs a GPU a tenth of the step.
     """
 
     bias: Tensor
