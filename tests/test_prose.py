@@ -1732,12 +1732,17 @@ def one_seed_for_a_reader() -> dict[str, object]:
 def on_a_gpu() -> dict[str, object]:
     rows = records.load("benchmarks").query("machine == 'NVIDIA H200'")
     share = rows.query("comparison == 'teacher'").set_index("batch_size")["share"]
+    teacher = rows["comparison"] == "teacher"
+    earlier = rows[(rows["comparison"] == "growth") & (rows["dataset"] == "cifar10")]["rate"].iloc[0]
     times = rows.query("comparison == 'growth'").set_index(["dataset", "members"])["ratio"]
     return {
         f"reaches {100 * share[256]:.0f} % of the matrix rate at its own batch size, where 35 was asked, and "
         f"{100 * share[1024]:.0f} and {100 * share[4096]:.0f} % with four and sixteen times as many": share[256]
         > records.BARS["GPU", "cifar10", "teacher"]
         == 0.35,
+        f"The rate is that of the same run, {rows[teacher]['rate'].iloc[0] / 1e12:.0f} TFLOP/s; of the {earlier / 1e12:.0f} of an earlier run": (
+            round(float(share[256] * rows[teacher]["rate"].iloc[0] / earlier), 2) == 0.35
+        ),
         "of a fleet of 120 an MNIST student takes an eleventh of the time that it takes alone, of a fleet of 60 one of CIFAR-10 "
         "a quarter": near(times["mnist", 120], 11, 0.5) and near(times["cifar10", 60], 4, 0.3),
     }
