@@ -37,7 +37,7 @@ class SameConv2d(nn.Conv2d):
         As of `Conv2d`.
     normalized : bool
         Whether batch normalisation follows. The bias then stays as it is, zero at first: the mean is taken away again,
-        so its gradient is zero but for rounding, and computing it costs a GPU a tenth of the step.
+        so its gradient is zero but for rounding, and computing it costs a GPU a twentieth of the step.
     """
 
     bias: Tensor
