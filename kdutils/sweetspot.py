@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from scipy.special import ndtri, stdtrit
+from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from kdutils import records
@@ -802,10 +802,13 @@ class Comparison:
         self.means = self.images.mean(1)  # (K,)
         quality = correct.mean(2)  # (K, R)
         self.repeats = quality.shape[1]
-        # What a student's seed changes beyond what it changes for all cells alike.
-        residual = quality - quality.mean(1, keepdims=True) - quality.mean(0) + quality.mean()
         self.freedom = (len(cells) - 1) * (self.repeats - 1)
-        self.seeds = (residual**2).sum() / self.freedom if self.freedom else 0.0
+        # What a student's seed changes beyond what it changes for all cells alike, and the part of it that is chance in
+        # single images: mean squares of the interactions cell x repeat and cell x repeat x image.
+        single = correct - self.images[:, None] - correct.mean(0) + self.images.mean(0)
+        between = single.mean(2, keepdims=True)
+        self.seeds = (between**2).sum() / max(1, self.freedom)
+        self.shared = ((single - between) ** 2).sum() / max(1, self.freedom * (correct.shape[2] - 1)) / correct.shape[2]
 
     def mean(self, cell: Cell) -> float:
         """Quality of a cell, a fraction, over repeats and images."""
@@ -815,8 +818,9 @@ class Comparison:
         """Quality of one cell less the other's, and the half width of its interval.
 
         Two kinds of chance are added: which images there are (the paired difference's standard error), and the
-        students' seeds (the interaction of cell and repeat, pooled over all cells). The teacher's own seed is not in
-        it: there is one run for each batch size.
+        students' seeds (the interaction of cell and repeat, pooled over all cells). What both contain, the chance of a
+        single student with a single image, is counted once. Degrees of freedom after Satterthwaite (1946). The teacher's
+        own seed is not in it: there is one run for each batch size.
 
         Parameters
         ----------
@@ -827,9 +831,11 @@ class Comparison:
         """
         gap = self.images[self.index[one]] - self.images[self.index[other]]
         of_images = gap.var(ddof=1) / len(gap) if len(gap) > 1 else 0.0
-        tail = (1 + level) / 2
-        quantile = stdtrit(self.freedom, tail) if self.freedom else ndtri(tail)
-        return float(gap.mean()), float(quantile * np.sqrt(of_images + 2 * self.seeds / self.repeats))
+        of_seeds, both = 2 * self.seeds / self.repeats, 2 * self.shared / self.repeats
+        variance = of_images + max(0.0, of_seeds - both)
+        unsure = of_images**2 / max(1, len(gap) - 1) + of_seeds**2 / max(1, self.freedom)
+        freedom = max(1.0, variance**2 / unsure) if unsure else np.inf
+        return float(gap.mean()), float(stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance))
 
 
 # -------------------------------------------------------------------- records
