@@ -813,8 +813,8 @@ def where_no_class_is_missing() -> dict[str, object]:
         f"(99.8 % or more of the transfer set; CIFAR-10's small teacher's own: {100 * right['equal']['cifar10', 'small']:.1f} %)": (
             right["even"].min() > 0.9975
         ),
-        "the small teachers' cost a student a tenth of a point, CIFAR-10's more than one": (
-            all(near(own.loc[d, "small"], -0.1, 0.05) for d in ("mnist", "fashion_mnist"))
+        "the small teachers' cost a student one or two tenths of a point, CIFAR-10's more than one": (
+            all(-0.25 < own.loc[d, "small"] < -0.05 for d in ("mnist", "fashion_mnist"))
             and own.loc["cifar10", "small"] < -1
         ),
         f"the large teachers' {-own['large'].max():.1f} to {-own['large'].min():.1f}": True,
@@ -916,8 +916,11 @@ def counterfeits() -> dict[str, object]:
         f"{100 * conveyed.loc[('fashion_mnist', 'large'), 'equal']:.0f} % from its own response": True,
         "From it students name at most 3 % of the class": mean.drop(("fashion_mnist", "large")).max() < 0.03,
         "about two thirds of it on MNIST": all(near(x, 0.65, 0.03) for x in moved.loc["mnist", "even"]),
-        "MNIST's teachers on three seeds, all else on one": (
-            seeds.loc["mnist"].eq(3).all(axis=None) and seeds.drop("mnist").eq(1).all(axis=None)
+        "MNIST's and Fashion-MNIST's teachers on three seeds, CIFAR-10's on one": (
+            seeds.groupby("dataset")
+            .agg(["min", "max"])
+            .eq({"mnist": 3, "fashion_mnist": 3, "cifar10": 1}, axis=0)
+            .all(axis=None)
         ),
     }
 
@@ -1239,10 +1242,7 @@ def suppressed() -> dict[str, object]:
     one = records.load("variations").query(f"{large} and profile == 'paper' and seed == 0")
     made = 100 * varied("counterfeit").loc[("paper", "mnist", "equal", "large"), "missing"]
     each = 100 * STUDY.missing_class().query(large).groupby("seed")["accuracy_missing"].mean()
-    cost = STUDY.recorded_variations().query("dataset == 'fashion_mnist' and profile == 'paper'")
-    cost = over_hard_labels(cost).query("training == 'equal' and teacher == 'large' and temperature == 9")
     return {
-        f"Fashion-MNIST's {-100 * cost['gain'].mean():.1f} on the mean of three seeds": [*cost["seed"]] == [0, 1, 2],
         f"shrinks from {moved['mnist']} points and from {moved['fashion_mnist']} (three seeds each). On CIFAR-10 it shrinks from "
         f"{moved['cifar10']} only": True,
         f"taught {taught['mnist'][0]} points of the class where its small one has taught {taught['mnist'][1]}, Fashion-MNIST's "
@@ -1607,8 +1607,8 @@ def counterfeits_in_the_spectrum() -> dict[str, object]:
             (alike["entropy"] > own["entropy"].reindex(alike.index)).all() and alike["accuracy_missing"].max() < 0.0005
         ),
         "a permuted response has two to eight times the variance": times.round().agg(["min", "max"]).tolist() == [2, 8],
-        "on one, like its counterfeits b and c": (
-            (seeds["mnist"] == 3).all() and seeds["fashion_mnist"].to_dict() == dict(zip(COUNTERFEITS, (3, 1, 1, 3)))
+        "MNIST on three seeds, Fashion-MNIST's single layer, student and label smoothing on one": (
+            (seeds[["mnist", "fashion_mnist"]] == 3).all()
         ),
         "Its counterfeits are recorded of teachers at full scale only": (
             {*records.load("variations").query("dataset == 'cifar10' and training == 'permuted'")["profile"]}
