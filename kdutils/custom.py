@@ -3,9 +3,10 @@
 `fleet` knows the networks of Table 7 and is faster with them; this takes any `nn.Module` from images to logits.
 """
 
+import contextlib
 import functools
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdutils.data import SPLITS, ImageSet
-from kdutils.errors import UserError
+from kdutils.errors import UserError, check_number, check_whole
 from kdutils.losses import distillation_losses
 from kdutils.protocols import seed_for
 from kdutils.training import epoch_order, make_optimizer, predict, to_input
@@ -33,7 +34,7 @@ def tensors(data: object) -> tuple[Tensor, Tensor]:
     """Images (N, …) and labels int64 (N,), on the CPU, of a pair of them, an `ImageSet` or a dataset; see `sweetspot`."""
     if isinstance(data, ImageSet):
         return data.images.cpu(), data.labels.cpu()
-    if isinstance(data, tuple | list) and len(data) == 2 and len(getattr(data[0], "shape", ())) > 1:
+    if isinstance(data, tuple | list) and len(data) == 2 and not isinstance(data[0], tuple):
         try:
             images, labels = map(torch.as_tensor, data)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -44,7 +45,7 @@ def tensors(data: object) -> tuple[Tensor, Tensor]:
         try:
             pairs = [_pair(*data[n]) for n in range(len(data))]
             again = [_pair(*data[n])[0] for n in range(min(8, len(data)))]
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise UserError(f"the data set's items must be (image, label) pairs: {one_line(error)}") from None
         each, labels = [image for image, _ in pairs], torch.tensor([label for _, label in pairs])
         if len({image.shape for image in each}) > 1:
@@ -56,8 +57,10 @@ def tensors(data: object) -> tuple[Tensor, Tensor]:
         raise UserError(f"data must be (images, labels) or a data set of such pairs; got a {type(data).__name__}")
     if not images.numel():
         raise UserError("the data set is empty")
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise UserError(f"images must be uint8 or floating point; got {images.dtype}")
+    if images.ndim < 2 or images.dtype == torch.bool or images.is_complex():
+        raise UserError(
+            f"images must be numbers (N, …), such as (N, C, H, W); got {images.dtype} {tuple(images.shape)}"
+        )
     if labels.ndim != 1 or len(labels) != len(images) or labels.is_floating_point() or labels.dtype == torch.bool:
         got = f"{labels.dtype} {tuple(labels.shape)}"
         raise UserError(f"labels must be integers, one for each of {len(images)} images; got {got}")
@@ -91,6 +94,9 @@ def split(data: object) -> dict[str, tuple[Tensor, Tensor]]:
     shapes = {images.shape[1:] for images, _ in parts.values()}
     if len(shapes) > 1:
         raise UserError(f"the parts' images differ in size: {', '.join(str(tuple(s)) for s in shapes)}")
+    kinds = {"float" if images.is_floating_point() else str(images.dtype) for images, _ in parts.values()}
+    if len(kinds) > 1:  # uint8 is seen in [0, 1], all else as it is
+        raise UserError(f"the parts' images differ in type, and so in scale: {', '.join(sorted(kinds))}")
     images, labels = parts["train"]
     lacking = [name for name in SPLITS if name not in parts]
     if lacking:
@@ -145,8 +151,9 @@ def try_network(
             with FlopCounterMode(display=False) as counter:
                 logits = model.eval()(to_input(images[:2], device))
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
-        shape = tuple(images[:smallest].shape)
-        raise UserError(f"{name}'s network cannot take a minibatch of images {shape}: {one_line(error)}") from None
+        kind = "" if (seen := to_input(images[:1], device).dtype).is_floating_point else f" of {seen}"
+        what = f"a minibatch of images {tuple(images[:smallest].shape)}{kind}"
+        raise UserError(f"{name}'s network cannot take {what}: {one_line(error)}") from None
     check_logits(name, logits, 2, classes)
     return logits.shape[1], counter.get_total_flops() / 4  # a multiply-add is two operations; two images
 
@@ -172,6 +179,14 @@ def optimizer_of(model: nn.Module, optimizer: str | Optimizer, learning_rate: fl
     if not isinstance(made, torch.optim.Optimizer):
         raise UserError(f"optimizer must return a torch.optim.Optimizer; it returned a {type(made).__name__}")
     return made
+
+
+@contextlib.contextmanager
+def own_random_numbers(device: torch.device) -> Iterator[None]:
+    """After it the caller's random numbers, on the CPU and on this device, go on as if none had been drawn."""
+    cuda = [torch.cuda.current_device() if device.index is None else device.index] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        yield
 
 
 # -------------------------------------------------------------------- students
@@ -207,13 +222,25 @@ def distil_students(
     Parameters
     ----------
     make_student : callable
-        Returns a new network.
+        Returns a new network from images (N, …) to logits (N, C).
     images : Tensor (N, …), labels : Tensor (N,), logits : Tensor (E, N, C)
-        The transfer set, and each member's teacher on it.
+        The transfer set, and each member's teacher on it. Images as `sweetspot.search` takes them; students are trained
+        where these are. Arrays do as well.
+    temperature : float
+        Of the soft term (Eq. 4).
     alphas : sequence of E floats
-        Weights of the soft term.
-    looked_at : sequence of Tensor
-        Sets of M images to look at in the end.
+        Weights of the soft term, from 0, hard labels alone, to 1.
+    epochs, batch_size : int
+        Passes through the transfer set, and images in a minibatch.
+    optimizer : str or callable
+        "adam" or "sgd", at `learning_rate`; or a function of the parameters, with a rate of its own.
+    learning_rate : float
+    seed : int
+        Of first weights, orders of images and dropout.
+    looked_at : sequence of Tensor (M, …)
+        Sets of images to look at in the end.
+    scale_by_t2 : bool
+        Whether the soft term is multiplied by T².
     stacked : bool, optional
         Whether weights are stacked and members trained at once, or one after another; by default as `is_stacked` says.
 
@@ -223,13 +250,37 @@ def distil_students(
         Each student's logits, for each of `looked_at`.
     losses : Tensor (E,)
         Mean training loss of the last epoch; not finite if a student diverged.
+
+    Raises
+    ------
+    UserError
+        Before training, if something does not fit.
+
+    Examples
+    --------
+    A student of a teacher's response, and one of hard labels alone:
+
+    >>> x, y = torch.randn(200, 8, generator=torch.Generator().manual_seed(0)), torch.arange(200) % 4
+    >>> x[range(200), y] += 3
+    >>> taught = torch.stack([5 * x[:, :4], torch.zeros(200, 4)])
+    >>> (predicted,), losses = distil_students(
+    ...     lambda: nn.Linear(8, 4), x, y, taught, temperature=4.0, alphas=[0.9, 0.0], epochs=20, batch_size=32,
+    ...     optimizer="adam", learning_rate=0.01, seed=0, looked_at=[x],
+    ... )
+    >>> (predicted.argmax(-1) == y).float().mean(1) > 0.9
+    tensor([True, True])
     """
-    device, members = images.device, len(logits)
-    if stacked is None:  # an optimiser of the user's may look at more than one weight at a time
-        stacked = isinstance(optimizer, str) and is_stacked(make_student, images[:batch_size], device)
+    try:
+        images, labels, logits, *looked_at = map(torch.as_tensor, (images, labels, logits, *looked_at))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"images, labels, logits and looked_at must be tensors or arrays: {one_line(error)}") from None
+    check_number("temperature", temperature, 0, ends="()")
+    check_number("learning_rate", learning_rate, 0, ends="()")
+    for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
+        check_whole(name, value, least)
+    device = images.device
 
     def together(chosen: slice) -> tuple[list[Tensor], Tensor]:
-        """Distil some members at once, or half as many where memory does not suffice."""
         size = chosen.stop - chosen.start
         group = _Stack(make_student, seed, size, device) if stacked else _One(make_student, seed, device)
         update = optimizer_of(group.parameters, optimizer, learning_rate)
@@ -248,11 +299,44 @@ def distil_students(
                 total, count = total + each.detach(), count + len(batch)
         return [group.logits(x) for x in looked_at], (total / count).cpu()
 
-    waiting, found = [slice(0, members)] if stacked else [slice(n, n + 1) for n in range(members)], []
+    with own_random_numbers(device):
+        _check_lessons(make_student, images, labels, logits, alphas, batch_size, looked_at)
+        if stacked is None:  # an optimiser of the user's may look at more than one weight at a time
+            stacked = isinstance(optimizer, str) and is_stacked(make_student, images[:batch_size], device)
+        groups = [slice(0, len(logits))] if stacked else [slice(n, n + 1) for n in range(len(logits))]
+        return _as_memory_allows(together, groups, device)
+
+
+def _check_lessons(make_student, images, labels, logits, alphas, batch_size, looked_at) -> None:
+    """Raise the UserError of `distil_students` if what members learn from does not fit."""
+    if logits.ndim != 3 or not logits.numel() or logits.shape[1] != len(images):
+        raise UserError(f"logits must be (E, N, C), of {len(images)} images; got {tuple(logits.shape)}")
+    if not bool(logits.isfinite().all()):
+        raise UserError("some of the teachers' logits are not finite")
+    members, _, classes = logits.shape
+    tensors((images, labels))
+    if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise UserError(f"labels must be below the {classes} classes of the logits, and not negative")
+    if len(alphas) != members:
+        raise UserError(f"alphas must be one for each of {members} members; got {len(alphas)}")
+    for alpha in alphas:
+        check_number("alpha, the soft term's weight,", alpha, 0, 1)
+    for seen in looked_at:
+        if seen.shape[1:] != images.shape[1:] or seen.dtype != images.dtype:
+            kind = lambda of: f"{of.dtype} (…, {', '.join(map(str, of.shape[1:]))})"
+            raise UserError(f"looked_at must be sets of images as those learned from, {kind(images)}; got {kind(seen)}")
+    width, _ = try_network(make_student, "make_student", images, batch_size, int(labels.max()) + 1, images.device)
+    if width != classes:
+        raise UserError(f"a student gives {width} logits, and its teachers {classes}")
+
+
+def _as_memory_allows(train: Callable[[slice], tuple], waiting: list[slice], device: torch.device) -> tuple:
+    """What `train` gives for these members, at once, or half as many at a time where memory does not suffice."""
+    found = []
     while waiting:
         chosen = waiting.pop(0)
         try:
-            found.append(together(chosen))
+            found.append(train(chosen))
         except torch.OutOfMemoryError:
             if chosen.stop - chosen.start == 1:
                 raise
@@ -311,10 +395,12 @@ class _Stack:
 def is_stacked(make_student: Factory, images: Tensor, device: torch.device) -> bool:
     """Whether students are better trained as a stack: always on a GPU, on a CPU if small, if the network allows it.
 
-    Some networks cannot be run under vmap (recurrent layers, control flow that depends on values). What a stack of two
-    computes in evaluation mode is compared with what each computes alone.
+    Some networks cannot be run under vmap (recurrent layers, control flow that depends on values), and a stack forgets
+    buffers that are set anew instead of written in place. So what a stack of two computes, in training and in evaluation
+    mode, and its buffers, are compared with what each network computes alone.
     """
     x = to_input(images, device)
+    alike = lambda a, b: torch.equal(a, b) or bool((a - b).abs().max() <= 0.01 * a.abs().max())  # TF32: a thousandth
     try:
         with torch.no_grad():
             if device.type == "cpu":
@@ -322,17 +408,21 @@ def is_stacked(make_student: Factory, images: Tensor, device: torch.device) -> b
                     build(make_student, 0, device).eval()(x)
                 if counter.get_total_flops() / 2 > STACK_ON_CPU:
                     return False
-            stack = _Stack(make_student, 0, 2, device)
-            for weight in stack.parameters:
-                weight[1] *= 0.5
-            stack(x)  # in training mode, where buffers change
-            stack.model.eval()
-            both = stack.forward(stack.state, x)
-            for n in range(2):
-                own = {name: t[n] for name, t in stack.state.items()}
-                alone = functional_call(stack.model, own, (x,))
-                if not bool((alone - both[n]).abs().max() <= 0.01 * alone.abs().max()):  # TF32 rounds to a thousandth
-                    return False
+            stack, alone = _Stack(make_student, 0, 2, device), [build(make_student, 0, device) for _ in range(2)]
+            trained = [p for p in alone[1].parameters() if p.requires_grad]
+            for weight, own in zip(stack.parameters, trained, strict=True):
+                weight[1].mul_(0.5)
+                own.mul_(0.5)
+            for training in (True, False):
+                stack.model.train(training)
+                torch.manual_seed(0)  # the same dropout for all
+                both = stack.forward(stack.state, x)
+                for n, model in enumerate(alone):
+                    torch.manual_seed(0)
+                    if not alike(model.train(training)(x), both[n]):
+                        return False
+                    if not all(alike(b, stack.state[name][n]) for name, b in model.named_buffers()):
+                        return False
         return True
     except Exception:  # noqa: BLE001 - whatever vmap refuses: the plain loop takes any network
         return False

@@ -236,7 +236,7 @@ def distil(
     ------
     UserError
         If there are no members or no images, members differ in a shared field, or in their number of examples without
-        `steps`, or a teacher's logits are absent or do not fit the transfer set.
+        `steps`, or a teacher's logits are absent, not finite, or do not fit the transfer set.
 
     Notes
     -----
@@ -248,8 +248,11 @@ def distil(
 
     Examples
     --------
-    Ten students of your own teacher's logits on the digits, each without one class; the teacher's name is yours to choose:
+    Ten students of your own teacher's logits on the digits, each without one class; the teacher's name is yours to choose.
+    `logits` are its own, float32 (N, 10), for the N images of `sets["train"]`:
 
+    >>> from kdutils.data import SPLITS, data_hash, load_dataset
+    >>> from kdutils.protocols import StudentProtocol
     >>> sets = {split: load_dataset("digits", split) for split in SPLITS}
     >>> usual = {"dataset": "digits", "data": data_hash("digits"), "train_size": None, "seed": 0, "batch_size": 64}
     >>> usual |= {"epochs": 60, "teacher": "mine", "teacher_epoch": 0, "temperature": 9.0}
@@ -277,6 +280,8 @@ def distil(
         if tuple(logits.shape) != (len(transfer), NUM_CLASSES):
             got = f"{tuple(logits.shape)} logits for {len(transfer)} images of {NUM_CLASSES} classes"
             raise UserError(f"teacher {source[0]} has {got}")
+        if not bool(logits.isfinite().all()):
+            raise UserError(f"teacher {source[0]} has logits that are not finite")
     kind = back_end(first, device) if stacked is None else _Stacked if stacked else None
     if kind is None:
         rest = (validation, test, device, on_epoch, train)

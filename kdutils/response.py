@@ -163,6 +163,9 @@ def counterfeit(logits: Tensor, labels: Tensor, kind: str, *, temperature: float
     check_number("temperature", temperature, 0, ends="()")
     check_whole("seed", seed, 0)
     logits, labels = _as_float(logits, "logits"), torch.as_tensor(labels)
+    soft_labels(logits, temperature)  # which refuses what is not finite
+    if logits.ndim != 2:
+        raise UserError(f"logits must be (N, C); got {tuple(logits.shape)}")
     others, num_classes = _split(logits, labels)[1], logits.shape[-1]  # the other classes', in their order
     check_whole("the number of classes", num_classes, 2)
     own, generator = F.one_hot(labels.long(), num_classes).bool(), torch.Generator().manual_seed(seed)

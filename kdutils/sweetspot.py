@@ -44,6 +44,7 @@ from kdutils.custom import (
     minibatches,
     one_line,
     optimizer_of,
+    own_random_numbers,
     split,
     try_network,
 )
@@ -140,7 +141,7 @@ class SweetSpot:
     stopped : dict
         From batch size to why and when its training stopped early.
     settings : Settings
-    images, labels, logits : Tensor (N, …), (N,), float16 (N, C)
+    images, labels, logits : Tensor (N, …), (N,), float16 (N, C), float32 beyond its range
         The training part, and the recommended teacher's response to it: what a student of your own needs.
     chance : float
         The share of the most frequent class among the test images.
@@ -197,12 +198,14 @@ def summary(cells: pd.DataFrame, unseen: bool = False, chance: float = 0.0) -> s
     Parameters
     ----------
     cells : DataFrame
-        As `SweetSpot.cells`, or records "sweetspot" of one search.
+        As `SweetSpot.cells`, or what `judge` returns, or records "sweetspot" of one search.
     unseen : bool
         Whether qualities are accuracies on classes that were never seen.
     chance : float
-        What always answering the most frequent class would score; 0: not known, and then nothing is said of it.
+        What always answering the most frequent class would score; 0: as `judge` noted it, or if nobody did not known,
+        and then nothing is said of it.
     """
+    chance = chance or cells.attrs.get("chance", 0.0)
     by = cells.set_index("response")
     best = cells[cells["status"] == "recommended"].iloc[0]
     what = "accuracy on classes they never saw" if unseen else "accuracy"
@@ -210,10 +213,20 @@ def summary(cells: pd.DataFrame, unseen: bool = False, chance: float = 0.0) -> s
     margin = lambda row, of: (
         f"{100 * row[of]:+.2f} points [{100 * row[f'{of}_low']:+.2f}, {100 * row[f'{of}_high']:+.2f}]"
     )
-    length = f"{best['epochs']} epoch" + "s" * int(best["epochs"] > 1)
+    if "epochs" in cells:
+        length = f"{best['epochs']} epoch" + "s" * int(best["epochs"] > 1)
+        title, each, the_best = (
+            f"Batch size {best['batch_size']}, {length}",
+            "(batch size, epochs)",
+            "the recommended one",
+        )
+        name = lambda row: f"{row['batch_size']} × {row['epochs']}"
+    else:  # judged: teachers known by their names
+        title, each, the_best = f"{best['response']}, the best on validation images", "teacher", "the best"
+        name = lambda row: row["response"]
     percent = lambda fraction: f"{100 * fraction:.2f} %"
     controls = [percent(by.loc[name, "test"]) for name in ("hard labels", "uniform")]
-    parts = [f"**Batch size {best['batch_size']}, {length}**: its students' {what} is {percent(best['test'])}"]
+    parts = [f"**{title}**: its students' {what} is {percent(best['test'])}"]
     parts[0] += f" (hard labels alone: {controls[0]}; uniform response: {controls[1]})."
     hard = by.loc["hard labels", "test"]
     if chance and not unseen and hard < chance + LEARNED * (1 - chance):
@@ -228,21 +241,19 @@ def summary(cells: pd.DataFrame, unseen: bool = False, chance: float = 0.0) -> s
         top = ahead.loc[ahead["hard"].idxmax()]
         parts.append(
             f"{len(ahead)} of {cells['hard'].count()} beat hard labels alone beyond noise, by at most "
-            f"{margin(top, 'hard')} ({top['batch_size']} × {top['epochs']})"
+            f"{margin(top, 'hard')} ({name(top)})"
         )
         is_ahead = "is" if best["hard_low"] > 0 else "is **not**"
-        parts[-1] += (
-            "." if top.name == best.name else f"; the recommended one {is_ahead} among them: {margin(best, 'hard')}."
-        )
+        parts[-1] += "." if top.name == best.name else f"; {the_best} {is_ahead} among them: {margin(best, 'hard')}."
     else:
         parts.append(
-            "**No (batch size, epochs) that was distilled in full beats hard labels alone beyond noise** (the "
-            f"recommended one: {margin(best, 'hard')}): nothing shows that the student gains from a teacher."
+            f"**No {each} that was distilled in full beats hard labels alone beyond noise** ({the_best}: {margin(best, 'hard')}): "
+            "nothing shows that the student gains from a teacher."
         )
     if not (cells["uniform_low"] > 0).any():
         either = "" if len(ahead) else " either"
         parts.append(
-            f"None beats the uniform response{either} (the recommended one: {margin(best, 'uniform')}): what looks like a "
+            f"None beats the uniform response{either} ({the_best}: {margin(best, 'uniform')}): what looks like a "
             "sweet spot may be the teacher falling silent."
         )
     return " ".join(parts)
@@ -270,7 +281,8 @@ def search(
     make_teacher, make_student : callable
         Each returns a new, freshly initialised network from images (N, …) to logits (N, C), the same C for both.
     data : (images, labels), ImageSet, dataset, or a mapping of "train" and optionally "validation" and "test" to these
-        Images: uint8, seen by the networks as float in [0, 1], or float, seen as they are. Labels: integers below C. A
+        Images: uint8, seen by the networks as float32 in [0, 1]; float, as float32; or other integers, such as tokens, as
+        they are. Labels: integers below C. A
         dataset is indexed and gives (image, label), as torchvision's do; it is read once, so it must not augment. Parts
         that are not given are 15 % of each class of "train", a choice that does not depend on `seed`.
     batch_sizes : sequence of int
@@ -340,7 +352,7 @@ def judge(
     -------
     DataFrame
         The columns `response` (a teacher's name, or a control) to `uniform_high` of `SweetSpot.cells`; "recommended" is the
-        best on validation images, and says nothing unless its `hard_low` and `uniform_low` are above 0.
+        best on validation images, and says nothing unless its `hard_low` and `uniform_low` are above 0: `summary` says so.
 
     Raises
     ------
@@ -365,8 +377,7 @@ def _under_way(
     check_numbers(batch_sizes, max_epochs, temperature, alpha, budget, seed, settings)
     parts = split(data)
     _check_data(parts, batch_sizes, settings)
-    cuda = [torch.cuda.current_device() if where.index is None else where.index] if where.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with own_random_numbers(where):
         yield _Search(make_teacher, make_student, parts, temperature, alpha, budget, seed, where, settings)
 
 
@@ -446,12 +457,12 @@ class _Search:
         self.classes = int(max(labels.max() for labels in self.labels.values())) + 1
         self.images = {name: images.to(device) for name, (images, _) in parts.items()}
         labels = self.labels["train"]
-        few = min(settings.probe_examples, int(labels.unique(return_counts=True)[1].min()))
         self.transfer = {  # the examples that students of a stage learn from
-            "probe": select_examples(None, labels, few, selection="random", seed=seed_for("probe", seed)),
+            "probe": _some_of_each(labels, settings.probe_examples, seed_for("probe", seed)),
             "full": torch.arange(len(labels)),
         }
         self.unseen = settings.unseen or (-1,)
+        self.chance = float(self.labels["test"].bincount().max()) / len(self.labels["test"])
         self.epochs = {"probe": settings.probe_epochs, "full": settings.student_epochs}
         self.rows: list[tuple] = []  # as TABLE_COLUMNS
         self.correct: dict[tuple[str, str], dict[Cell, list[Tensor]]] = {}  # by stage and part: (N,) a repeat
@@ -501,7 +512,13 @@ class _Search:
                 raise UserError(f"teacher {name!r} must be a trained nn.Module with a name of its own")
             model = copy.deepcopy(model).to(self.device)
             try:
+                with torch.no_grad():
+                    check_logits(
+                        f"teacher {name!r}", model.eval()(to_input(self.images["train"][:2], self.device)), 2, 0
+                    )
                 train, validation = (predict(model, self.images[part]).cpu() for part in SPLITS[:2])
+            except UserError:
+                raise
             except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
                 raise UserError(f"teacher {name!r} cannot take the images: {one_line(error)}") from None
             for logits in (train, validation):
@@ -513,7 +530,9 @@ class _Search:
         whole = (2 + len(responses)) * self.price("full")
         with progress(total=whole, desc="teachers judged", unit="example", unit_scale=True) as self.bar:
             self.distil("full", dict.fromkeys(CONTROLS) | responses)
-        return self.judged()[1].drop(columns=["batch_size", "epochs", "probe"])
+        cells = self.judged()[1].drop(columns=["batch_size", "epochs", "probe"])
+        cells.attrs["chance"] = self.chance
+        return cells
 
     # -------------------------------------------------- the course of a search
 
@@ -532,7 +551,10 @@ class _Search:
             )
         if checkpoint is not None:
             self.folder = check_folder("checkpoint", checkpoint) / self.identity(batch_sizes, max_epochs)
-            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UserError(f"checkpoint folder {str(self.folder)!r} cannot be made: {error.strerror}") from None
         finalists = settings.finalists or len(batch_sizes) * max_epochs
         # What is kept back for the end: as many finalists as the budget allows beside one epoch of each teacher; of
         # "all" but one, or nothing would be left to find out which they are.
@@ -658,8 +680,8 @@ class _Search:
             total += loss.detach() * len(batch)
         parts = ["validation", "train"] if probed else ["validation"]
         measured = {part: predict(teacher.model, self.images[part]).cpu() for part in parts}
-        if probed:
-            measured["train"] = measured["train"].half()
+        if probed and bool((half := measured["train"].half()).isfinite().all()):  # else beyond what it can hold
+            measured["train"] = half
         passes, seconds = sum(map(len, batches)), time.perf_counter() - start
         numbers = {"loss": float(total) / passes, "passes": passes, "seconds": seconds}
         return measured | {name: torch.tensor(value, dtype=torch.float64) for name, value in numbers.items()}
@@ -774,9 +796,19 @@ class _Search:
         cost = cost.astype(dict.fromkeys(COSTS[:2], "int64"))
         stopped = {t.batch_size: t.stopped for t in teachers if t.stopped}
         (logits,) = (t.responses[best[2]] for t in teachers if t.batch_size == best[1])
-        chance = float(self.labels["test"].bincount().max()) / len(self.labels["test"])
         given = (self.images["train"].cpu(), self.labels["train"], logits)
-        return SweetSpot(best[1:], cells, table, cost, stopped, self.settings, *given, chance)
+        return SweetSpot(best[1:], cells, table, cost, stopped, self.settings, *given, self.chance)
+
+
+def _some_of_each(labels: Tensor, most: int, seed: int) -> Tensor:
+    """So many examples of each class, chosen at random, and all of a class that has fewer: ascending indices."""
+    classes, counts = labels.unique(return_counts=True)
+    scarce = torch.isin(labels, classes[counts < most])
+    chosen, enough = scarce.nonzero().squeeze(1), (~scarce).nonzero().squeeze(1)
+    if len(enough):
+        more = select_examples(None, labels[enough], most, selection="random", seed=seed)
+        chosen = torch.cat([chosen, enough[more]]).sort().values
+    return chosen
 
 
 def _probed(first: int, last: int) -> list[int]:

@@ -56,9 +56,10 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def to_input(images: Tensor, device: torch.device) -> Tensor:
-    """Images as networks see them, on the device: uint8 as float32 in [0, 1], others as float32."""
-    found = images.to(device).float()
-    return found.div_(255) if images.dtype == torch.uint8 else found
+    """Images as networks see them, on the device: uint8 as float32 in [0, 1], floats as float32, integers as they are."""
+    if images.dtype == torch.uint8:
+        return images.to(device).float().div_(255)
+    return images.to(device).float() if images.is_floating_point() else images.to(device)
 
 
 def epoch_order(size: int, seed: int, epoch: int) -> Tensor:

@@ -533,6 +533,8 @@ def test_logits_that_are_absent_or_misshapen_are_refused(stacked):
         distil([student(teacher="c")], transfer, logits, *others, CPU, stacked=stacked)
     with pytest.raises(UserError, match=r"teacher a has \(99, 10\) logits for 100 images of 10 classes"):
         distil([student()], transfer, {("a", 1): logits["a", 1][:99]}, *others, CPU, stacked=stacked)
+    with pytest.raises(UserError, match="teacher a has logits that are not finite"):
+        distil([student()], transfer, {("a", 1): logits["a", 1] * torch.nan}, *others, CPU, stacked=stacked)
     with pytest.raises(UserError, match=r"teacher a has \(100, 9\) logits for 100 images of 10 classes"):
         distil([student()], transfer, {("a", 1): logits["a", 1][:, :9]}, *others, CPU, stacked=stacked)
     with pytest.raises(UserError, match="logits must be a floating-point tensor .*; got a ndarray"):

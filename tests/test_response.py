@@ -468,6 +468,15 @@ def test_what_a_counterfeit_answers():
 
 
 @pytest.mark.parametrize("kind", COUNTERFEITS)
+def test_a_counterfeit_of_what_is_no_response_is_refused(kind):
+    logits, labels = response(60, 10)
+    with pytest.raises(UserError, match="some logits are not finite"):
+        counterfeit(torch.where(torch.arange(600).view(60, 10) == 77, torch.nan, logits), labels, kind, temperature=9)
+    with pytest.raises(UserError, match=r"logits must be \(N, C\); got \(3, 20, 10\)"):
+        counterfeit(logits.view(3, 20, 10), labels.view(3, 20), kind, temperature=9)
+
+
+@pytest.mark.parametrize("kind", COUNTERFEITS)
 def test_a_counterfeit_follows_the_seed(kind):
     logits, labels = response(60, 10)
     first, again, other = (counterfeit(logits, labels, kind, temperature=9, seed=seed) for seed in (1, 1, 2))

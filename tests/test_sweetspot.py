@@ -5,6 +5,7 @@ of the images. Its teacher learns nothing; what it answers depends on how many m
 truth ("right"), the next class ("wrong") or nothing ("silent"). So it is known at which batch size and epoch it teaches.
 """
 
+import doctest
 import functools
 
 import matplotlib
@@ -22,6 +23,7 @@ from kdutils.custom import distil_students, is_stacked, split, tensors
 from kdutils.data import ImageSet, load_dataset
 from kdutils.errors import UserError
 from kdutils.protocols import seed_for
+from kdutils.response import select_examples
 from kdutils.sweetspot import HARD, UNIFORM, Comparison, Settings, search
 from kdutils.training import epoch_order
 
@@ -409,6 +411,86 @@ def test_one_example_left_over_is_left_out() -> None:
     assert [len(b) for b in custom.minibatches(1, 8, 0, 1, cpu)] == [1]
 
 
+class Centred(nn.Module):
+    """Its running mean is set anew at each step, not written in place: a stack would forget it."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(PIXELS))
+        self.layer = nn.Linear(PIXELS, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.flatten(1)
+        if self.training:
+            self.mean = 0.5 * self.mean + 0.5 * x.detach().mean(0)
+        return self.layer(x - self.mean)
+
+
+def test_a_network_whose_buffers_a_stack_would_forget_is_trained_in_a_loop() -> None:
+    given = lessons() | {"images": PARTS["train"][0] + 3, "looked_at": [PARTS["train"][0] + 3]}
+    assert not is_stacked(Centred, given["images"][:8], torch.device("cpu"))
+    (found,), _ = distil_students(Centred, **given)
+    (loop,), _ = distil_students(Centred, **given, stacked=False)
+    (stack,), _ = distil_students(Centred, **given, stacked=True)
+    assert torch.equal(found, loop) and not torch.allclose(found, stack, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alphas": [0.9]}, "alphas must be one for each of 4 members; got 1"),
+        ({"alphas": [0.9, 1.5, 0, 0]}, "alpha, the soft term's weight, must be a number in [0, 1]; got 1.5"),
+        ({"logits": torch.zeros(240, 3)}, "logits must be (E, N, C), of 240 images; got (240, 3)"),
+        ({"logits": torch.zeros(4, 400, 3)}, "logits must be (E, N, C), of 240 images; got (4, 400, 3)"),
+        ({"logits": torch.zeros(4, 240, 3) / 0}, "some of the teachers' logits are not finite"),
+        ({"logits": torch.zeros(4, 240, 2)}, "labels must be below the 2 classes of the logits"),
+        ({"logits": torch.zeros(4, 240, 5)}, "a student gives 3 logits, and its teachers 5"),
+        ({"labels": PARTS["train"][1][:7]}, "labels must be integers, one for each of 240 images"),
+        ({"looked_at": PARTS["train"][0]}, "looked_at must be sets of images as those learned from, torch.float32 (…, 1, 4, 4)"),
+        ({"temperature": 0}, "temperature must be a number in (0, inf)"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1; got 0"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number"),
+        ({"images": "mnist"}, "images, labels, logits and looked_at must be tensors or arrays"),
+        ({"make_student": lambda: NET}, "make_student must return a new network at each call"),
+        ({"make_student": lambda: Paired()}, "make_student's network must give logits (N, C) for images (N, …); got tuple"),
+    ],
+    ids=lambda value: "" if isinstance(value, dict) else value[:50],
+)  # fmt: skip
+def test_what_students_cannot_learn_from_is_refused(monkeypatch, changes: dict, message: str) -> None:
+    monkeypatch.setattr(custom, "optimizer_of", None)  # nothing is trained
+    with pytest.raises(UserError) as caught:
+        distil_students(**{"make_student": linear} | lessons() | changes)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+class Paired(nn.Linear):
+    """Gives logits and something else."""
+
+    def __init__(self):
+        super().__init__(PIXELS, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> tuple:
+        return super().forward(x.flatten(1)), x
+
+
+def test_arrays_are_learned_from_too_and_random_numbers_stay_the_callers() -> None:
+    given = lessons()
+    torch.manual_seed(0)
+    wanted, _ = distil_students(linear, **given)
+    drawn = torch.rand(3)
+    arrays = {name: given[name].numpy() for name in ("images", "labels", "logits")}
+    found, _ = distil_students(linear, **given | arrays)
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+    torch.manual_seed(0)
+    assert torch.equal(torch.rand(3), drawn)
+
+
+def test_the_example_of_students_of_ones_own_runs() -> None:
+    names = {"torch": torch, "nn": nn, "distil_students": distil_students}
+    test = doctest.DocTestParser().get_doctest(distil_students.__doc__, names, "distil_students", None, 0)
+    assert doctest.DocTestRunner().run(test).failed == 0 and test.examples
+
+
 # Chance
 
 
@@ -549,7 +631,12 @@ NET = linear()
         ({"data": (IMAGES, LABELS - 1)}, "labels must not be negative; got -1"),
         ({"data": (IMAGES, LABELS[:5])}, "labels must be integers, one for each of 240 images"),
         ({"data": (IMAGES, LABELS.float())}, "labels must be integers"),
-        ({"data": (IMAGES.long(), LABELS)}, "images must be uint8 or floating point; got torch.int64"),
+        ({"data": (IMAGES > 0, LABELS)}, "images must be numbers (N, …), such as (N, C, H, W); got torch.bool (240, 1, 4, 4)"),
+        ({"data": (LABELS.float(), LABELS)}, "images must be numbers (N, …), such as (N, C, H, W); got torch.float32 (240,)"),
+        ({"data": (IMAGES.long(), LABELS), "batch_sizes": [24]}, "make_student's network cannot take a minibatch of images (60, 1, 4, 4) of torch.int64"),
+        ({"data": pd.DataFrame(np.zeros((9, 4)))}, "the data set's items must be (image, label) pairs"),
+        ({"data": PARTS | {"test": (IMAGES.byte(), LABELS)}}, "the parts' images differ in type, and so in scale: float, torch.uint8"),
+        ({"checkpoint": "/proc/nowhere"}, "checkpoint folder '/proc/nowhere/"),
         ({"data": (IMAGES / 0, LABELS)}, "some images have values that are not finite"),
         ({"data": (IMAGES[:4], LABELS[:4])}, "class 0 has 1 of the images: too few for train, validation and test"),
         ({"data": {"test": PARTS["test"]}}, "data must have 'train', and may have 'validation' and 'test'; got test"),
@@ -573,6 +660,45 @@ def test_a_mistake_is_refused_in_one_line_before_training(untrained, changes: di
     with pytest.raises(UserError) as caught:
         search(**given)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_rare_class_does_not_shrink_the_probes_of_the_others(monkeypatch) -> None:
+    images, labels = PARTS["train"]
+    kept = (labels != 2) | ((labels == 2).cumsum(0) <= 8)
+    chosen = sweetspot._some_of_each(labels[kept], 60, seed=0)
+    assert labels[kept][chosen].bincount().tolist() == [60, 60, 8] and (chosen.diff() > 0).all()
+    assert sweetspot._some_of_each(labels, 60, seed=0).tolist() == (
+        select_examples(None, labels, 60, selection="random", seed=0).tolist()
+    )
+    assert sweetspot._some_of_each(labels, 500, seed=0).tolist() == [*range(240)]
+
+
+def test_large_logits_are_no_divergence() -> None:
+    """Beyond 65,504 half precision is infinite, and float32 is not."""
+    loud = lambda: nn.Sequential(Known((INF, "right")), Times(1e5))
+    found = search(loud, linear, PARTS, settings=FAST, **ASKED | {"batch_sizes": [48], "max_epochs": 1})
+    assert not found.stopped and found.logits.dtype == torch.float32 and found.logits.abs().max() > 65_504
+
+
+class Times(nn.Module):
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.factor * x
+
+
+def test_tokens_are_seen_as_they_are() -> None:
+    """Each text has seven words of its class's own ten among three others."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(240) % CLASSES
+    own = 10 * labels[:, None] + torch.randint(10, (240, 7), generator=generator)
+    texts = torch.cat([own, torch.randint(30, (240, 3), generator=generator)], 1)
+    network = lambda: nn.Sequential(nn.EmbeddingBag(30, 8), nn.Linear(8, CLASSES))
+    found = search(network, network, (texts, labels), settings=FAST, **ASKED | {"batch_sizes": [24], "max_epochs": 2})
+    assert found.images.dtype == torch.int64
+    assert found.cells.set_index("response").loc["hard labels", "test"] > 0.8
 
 
 def test_a_teacher_that_diverges_is_left_behind_and_all_that_do_are_an_error() -> None:
@@ -648,6 +774,13 @@ def test_teachers_that_one_has_are_judged_beside_the_controls() -> None:
     assert by.loc["wrong", "status"] == "behind" and by.loc["wrong", "hard_high"] < 0
     assert by.loc["wise", "teacher_accuracy"] > 0.85 > 0.2 > by.loc["wrong", "teacher_accuracy"]
     assert by.loc["hard labels", "status"] == "control" and all(int(t.steps) == 0 for t in teachers.values())
+    text = sweetspot.summary(found)
+    assert text.startswith("**wise, the best on validation images**: its students' accuracy is ")
+    assert "1 of 2 beat hard labels alone beyond noise, by at most" in text and "(wise)." in text
+    none = sweetspot.summary(found.assign(hard_low=-1.0, uniform_low=-1.0))
+    assert "**No teacher that was distilled in full beats hard labels alone beyond noise** (the best: " in none
+    poor = found.assign(test=0.35)
+    assert "The students hardly learned" in sweetspot.summary(poor) and "hardly" not in text
     asked = ASKED | {"batch_sizes": [240], "max_epochs": 1}
     beside = search(known((INF, "right")), linear, PARTS, settings=FAST, **asked).cells.set_index("response")
     pd.testing.assert_series_equal(
@@ -663,6 +796,10 @@ def test_teachers_that_one_has_are_judged_beside_the_controls() -> None:
         ({"mine": known((INF, "right"))}, "teacher 'mine' must be a trained nn.Module with a name of its own"),
         ({"uniform": Known((INF, "right"))}, "teacher 'uniform' must be a trained nn.Module with a name of its own"),
         ({"mine": nn.Linear(7, 3)}, "teacher 'mine' cannot take the images: "),
+        (
+            {"mine": Paired()},
+            "teacher 'mine''s network must give logits (N, C) for images (N, …); got tuple for 2 images",
+        ),
         ({"mine": nn.Flatten()}, "teacher 'mine' gives 16 logits, and the student 3"),
         (
             {"mine": nn.Sequential(linear(), nn.Softmax(1))},
