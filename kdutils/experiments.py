@@ -261,7 +261,12 @@ class Study:
             plain = isinstance(value, str | int | float | list | tuple | dict | Path | None) or name in allowed
             if plain and not name.startswith("_") and name not in ("In", "Out") and not (again and name not in allowed):
                 given[check_name("parameter", name, allowed)] = value
-        return cls(**{name: value for name, value in given.items() if name not in own})
+        study = cls(**{name: value for name, value in given.items() if name not in own})
+        if study.compute == "never" and study.results != "" and not check_folder("results", study.results).is_dir():
+            raise UserError(
+                f"there is no folder {str(study.results)!r} to read results from, and compute 'never' makes none"
+            )
+        return study
 
     @property
     def full(self) -> Profile:

@@ -342,6 +342,16 @@ def test_a_page_may_have_parameters_of_its_own() -> None:
         Study.from_parameters({"batch_size": [4], "seed": 3}, own)
 
 
+def test_a_mistyped_folder_of_results_is_not_an_empty_one(tmp_path: Path) -> None:
+    absent = {"results": str(tmp_path / "reslts")}
+    with pytest.raises(
+        UserError, match="there is no folder '.*reslts' to read results from, and compute 'never' makes none"
+    ):
+        Study.from_parameters(absent)
+    assert Study.from_parameters(absent | {"compute": "missing"}).results == absent["results"]
+    assert Study.from_parameters({"results": str(tmp_path)}).compute == "never"
+
+
 @pytest.mark.parametrize(
     ("notebook", "given", "message"),
     [
