@@ -1013,6 +1013,8 @@ def settings() -> dict[str, object]:
     longer = varied("length").loc["paper", "mnist"]["missing"].xs("large", level="teacher")
     at_nine = STUDY.variations("retraining").query("profile == 'paper' and dataset == 'mnist' and teacher == 'large'")
     nats = at_nine[at_nine["temperature"] == 9].set_index("training")["entropy"]
+    slow = varied("optimiser").loc["cpu", "mnist", "teachers by SGD, rate 0.01"]
+    fast = varied("optimiser").loc["cpu", "mnist"]["teacher_accuracy"].xs("large", level="teacher")
     by_sgd = 100 * reduced.loc[["students by SGD", "students by SGD, rate 0.2", "students by SGD, rate 0.01"]]
     return {
         "({:.0f} and {:.0f} % from the small teacher, {:.0f} and {:.0f} % from the large one)".format(
@@ -1021,6 +1023,15 @@ def settings() -> dict[str, object]:
         "from either ({:.0f} and {:.0f} %)".format(*by_sgd.iloc[2][["small", "large"]]): (
             by_sgd.idxmin() == by_sgd.index[2]
         ).all(),
+        "as accurate as those by Adam ({:.1f} and {:.1f} % of the test images, the large and the small one)".format(
+            *100 * slow["teacher_accuracy"][["large", "small"]]
+        ): (slow["teacher_accuracy"] > 0.95).all(),
+        "nearly level ({:.2f} and {:.2f} nats); students name".format(*slow["entropy"][["large", "small"]]): True,
+        "name {:.0f} % of the class from the large one and {:.0f} % from the small one".format(
+            *100 * slow["missing"][["large", "small"]]
+        ): slow["entropy"].diff().abs().max() < 0.1,
+        f"far from converged ({100 * fast['teachers by SGD']:.0f} %)": near(fast["large by SGD, rate 0.2"], 0.1, 0.001),
+        "diverged in its tenth epoch": records.load("failures")["epoch"].tolist() == [10],
         "The contrast between the teachers survives every weight of the loss": (
             loss["small"] > loss["large"] + 0.1
         ).all(),
