@@ -311,7 +311,11 @@ def _split(soft: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _check_labels(labels: Tensor, soft: Tensor) -> Tensor:
     """Labels (N,) on the device of soft labels or logits (N, C), if they are class indices of these."""
-    labels, num_classes = torch.as_tensor(labels, device=soft.device), soft.shape[-1]
+    num_classes = soft.shape[-1]
+    try:
+        labels = torch.as_tensor(labels, device=soft.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise UserError(f"labels must be class indices, whole numbers, not these of type {type(labels).__name__}") from None
     if labels.shape != soft.shape[:-1] or labels.is_floating_point() or labels.dtype == torch.bool:
         wanted = tuple(soft.shape[:-1])
         raise UserError(f"labels must be class indices of shape {wanted}; got {labels.dtype} {tuple(labels.shape)}")

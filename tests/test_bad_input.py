@@ -170,6 +170,7 @@ PYTHON = {
     "bias of many sets": (of(response.best_bias, LOGITS[None], LABELS[None], 0), "logits must be (N, C); got (1, 4, 3)"),
     "bias of no class": (of(response.best_bias, LOGITS, LABELS, 3), "category must be a whole number from 0 to 2; got 3"),
     "bias without examples": (of(response.best_bias, LOGITS[:0], LABELS[:0], 0), "a bias needs examples, two classes and finite logits; got logits (0, 3)"),
+    "labels by name": (of(response.confidence_labels, LOGITS, ["a", "b", "c", "d"], 9), "labels must be class indices, whole numbers, not these of type list"),
     "bias of other labels": (of(response.best_bias, LOGITS, LABELS[:2], 0), "labels must be class indices of shape (4,); got torch.int64 (2,)"),
     "selection's name": (of(response.select_examples, LOGITS, LABELS, 1, selection="hihgest"), "unknown selection 'hihgest' (did you mean 'highest'?); allowed: highest, lowest, random"),
     "selection of none": (of(response.select_examples, LOGITS, LABELS, 0, selection="lowest"), "per_class must be a whole number of at least 1; got 0"),
