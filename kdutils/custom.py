@@ -16,7 +16,7 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdutils.data import SPLITS, ImageSet
-from kdutils.errors import UserError, check_number, check_whole
+from kdutils.errors import UserError, check_name, check_number, check_whole
 from kdutils.losses import distillation_losses
 from kdutils.protocols import seed_for
 from kdutils.training import epoch_order, make_optimizer, predict, to_input
@@ -55,6 +55,12 @@ def tensors(data: object) -> tuple[Tensor, Tensor]:
         images = torch.stack(each)
     else:
         raise UserError(f"data must be (images, labels) or a data set of such pairs; got a {type(data).__name__}")
+    check_examples(images, labels)
+    return images.cpu(), labels.long().cpu()
+
+
+def check_examples(images: Tensor, labels: Tensor) -> None:
+    """Raise UserError unless these are images (N, …), N of them at least one, and whole numbers (N,)."""
     if not images.numel():
         raise UserError("the data set is empty")
     if images.ndim < 2 or images.dtype == torch.bool or images.is_complex():
@@ -66,7 +72,6 @@ def tensors(data: object) -> tuple[Tensor, Tensor]:
         raise UserError(f"labels must be integers, one for each of {len(images)} images; got {got}")
     if images.is_floating_point() and not bool(images.isfinite().all()):
         raise UserError("some images have values that are not finite")
-    return images.cpu(), labels.long().cpu()
 
 
 def _pair(image: object, label: Any) -> tuple[Tensor, int]:
@@ -149,13 +154,13 @@ def try_network(
         with torch.no_grad():
             model.train()(to_input(images[:smallest], device))  # batch normalisation refuses some batches of one
             with FlopCounterMode(display=False) as counter:
-                logits = model.eval()(to_input(images[:2], device))
+                logits = model.eval()(to_input(two := images[:2], device))
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
         kind = "" if (seen := to_input(images[:1], device).dtype).is_floating_point else f" of {seen}"
         what = f"a minibatch of images {tuple(images[:smallest].shape)}{kind}"
         raise UserError(f"{name}'s network cannot take {what}: {one_line(error)}") from None
-    check_logits(name, logits, 2, classes)
-    return logits.shape[1], counter.get_total_flops() / 4  # a multiply-add is two operations; two images
+    check_logits(name, logits, len(two), classes)
+    return logits.shape[1], counter.get_total_flops() / (2 * len(two))  # a multiply-add is two operations
 
 
 def check_logits(name: str, logits: object, images: int, classes: int) -> None:
@@ -275,10 +280,12 @@ def distil_students(
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"images, labels, logits and looked_at must be tensors or arrays: {one_line(error)}") from None
     check_number("temperature", temperature, 0, ends="()")
-    check_number("learning_rate", learning_rate, 0, ends="()")
+    if not callable(optimizer):  # which has a rate of its own
+        check_name("optimizer", optimizer, ("adam", "sgd"))
+        check_number("learning_rate", learning_rate, 0, ends="()")
     for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
         check_whole(name, value, least)
-    device = images.device
+    device, alphas = images.device, _numbers("alphas", alphas)
 
     def together(chosen: slice) -> tuple[list[Tensor], Tensor]:
         size = chosen.stop - chosen.start
@@ -307,14 +314,21 @@ def distil_students(
         return _as_memory_allows(together, groups, device)
 
 
+def _numbers(name: str, values: Any) -> list[float]:
+    try:
+        return [float(value) for value in values]
+    except (TypeError, ValueError):
+        raise UserError(f"{name} must be a list of numbers; got {values!r}") from None
+
+
 def _check_lessons(make_student, images, labels, logits, alphas, batch_size, looked_at) -> None:
     """Raise the UserError of `distil_students` if what members learn from does not fit."""
+    check_examples(images, labels)
     if logits.ndim != 3 or not logits.numel() or logits.shape[1] != len(images):
         raise UserError(f"logits must be (E, N, C), of {len(images)} images; got {tuple(logits.shape)}")
     if not bool(logits.isfinite().all()):
         raise UserError("some of the teachers' logits are not finite")
     members, _, classes = logits.shape
-    tensors((images, labels))
     if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise UserError(f"labels must be below the {classes} classes of the logits, and not negative")
     if len(alphas) != members:
@@ -322,7 +336,8 @@ def _check_lessons(make_student, images, labels, logits, alphas, batch_size, loo
     for alpha in alphas:
         check_number("alpha, the soft term's weight,", alpha, 0, 1)
     for seen in looked_at:
-        if seen.shape[1:] != images.shape[1:] or seen.dtype != images.dtype:
+        floats = seen.is_floating_point() and images.is_floating_point()
+        if seen.shape[1:] != images.shape[1:] or not (floats or seen.dtype == images.dtype):
             kind = lambda of: f"{of.dtype} (…, {', '.join(map(str, of.shape[1:]))})"
             raise UserError(f"looked_at must be sets of images as those learned from, {kind(images)}; got {kind(seen)}")
     width, _ = try_network(make_student, "make_student", images, batch_size, int(labels.max()) + 1, images.device)
@@ -395,34 +410,34 @@ class _Stack:
 def is_stacked(make_student: Factory, images: Tensor, device: torch.device) -> bool:
     """Whether students are better trained as a stack: always on a GPU, on a CPU if small, if the network allows it.
 
-    Some networks cannot be run under vmap (recurrent layers, control flow that depends on values), and a stack forgets
-    buffers that are set anew instead of written in place. So what a stack of two computes, in training and in evaluation
-    mode, and its buffers, are compared with what each network computes alone.
+    Some networks cannot be run under vmap (recurrent layers, control flow that depends on values). What a stack of two
+    computes in evaluation mode is compared with what each computes alone. And a stack would forget a buffer that is set
+    anew in training, instead of written in place.
     """
     x = to_input(images, device)
-    alike = lambda a, b: torch.equal(a, b) or bool((a - b).abs().max() <= 0.01 * a.abs().max())  # TF32: a thousandth
     try:
         with torch.no_grad():
+            alone = build(make_student, 0, device)
             if device.type == "cpu":
                 with FlopCounterMode(display=False) as counter:
-                    build(make_student, 0, device).eval()(x)
+                    alone.eval()(x)
                 if counter.get_total_flops() / 2 > STACK_ON_CPU:
                     return False
-            stack, alone = _Stack(make_student, 0, 2, device), [build(make_student, 0, device) for _ in range(2)]
-            trained = [p for p in alone[1].parameters() if p.requires_grad]
-            for weight, own in zip(stack.parameters, trained, strict=True):
-                weight[1].mul_(0.5)
-                own.mul_(0.5)
-            for training in (True, False):
-                stack.model.train(training)
-                torch.manual_seed(0)  # the same dropout for all
-                both = stack.forward(stack.state, x)
-                for n, model in enumerate(alone):
-                    torch.manual_seed(0)
-                    if not alike(model.train(training)(x), both[n]):
-                        return False
-                    if not all(alike(b, stack.state[name][n]) for name, b in model.named_buffers()):
-                        return False
+            buffers = dict(alone.named_buffers())
+            alone.train()(x)
+            if any(buffer is not buffers.get(name) for name, buffer in alone.named_buffers()):
+                return False
+            stack = _Stack(make_student, 0, 2, device)
+            for weight in stack.parameters:
+                weight[1] *= 0.5
+            stack(x)  # in training mode, where buffers change
+            stack.model.eval()
+            both = stack.forward(stack.state, x)
+            for n in range(2):
+                own = {name: t[n] for name, t in stack.state.items()}
+                out = functional_call(stack.model, own, (x,))
+                if not bool((out - both[n]).abs().max() <= 0.01 * out.abs().max()):  # TF32 rounds to a thousandth
+                    return False
         return True
     except Exception:  # noqa: BLE001 - whatever vmap refuses: the plain loop takes any network
         return False

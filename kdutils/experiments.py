@@ -252,7 +252,8 @@ class Study:
 
         papermill only warns of a parameter that a notebook does not have. Here every plain value in `namespace` that
         is no parameter is refused, so that a mistyped `-p profil smoke` cannot pass for the default. `own` names the
-        parameters of one notebook alone, which are its own business.
+        parameters of one notebook alone, which are its own business. Refused too is a folder of results that is not
+        there, where nothing would be run that could fill it.
         """
         allowed = [*(f for f in cls.__dataclass_fields__ if f != "executor"), *own]
         again = any(isinstance(value, cls) for value in namespace.values())  # after other cells have set names

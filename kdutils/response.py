@@ -112,7 +112,7 @@ def response_variance(soft: Tensor, labels: Tensor) -> dict[str, float]:
         within [0, 1].
     """
     soft = _as_probabilities(soft)
-    labels = torch.as_tensor(labels, device=soft.device)
+    labels = _as_labels(labels, soft.device)
     similarity = _split(soft, labels)[1]
     if soft.ndim != 2 or similarity.numel() == 0:
         raise UserError(f"variance needs examples and two classes at least; got soft labels {tuple(soft.shape)}")
@@ -162,7 +162,7 @@ def counterfeit(logits: Tensor, labels: Tensor, kind: str, *, temperature: float
     check_name("counterfeit", kind, COUNTERFEITS)
     check_number("temperature", temperature, 0, ends="()")
     check_whole("seed", seed, 0)
-    logits, labels = _as_float(logits, "logits"), torch.as_tensor(labels)
+    logits, labels = _as_float(logits, "logits"), _as_labels(labels)
     soft_labels(logits, temperature)  # which refuses what is not finite
     if logits.ndim != 2:
         raise UserError(f"logits must be (N, C); got {tuple(logits.shape)}")
@@ -267,7 +267,7 @@ def select_examples(
     check_name("selection", selection, SELECTIONS)
     check_whole("per_class", per_class, 1)
     check_whole("seed", seed, 0)
-    labels = torch.as_tensor(labels)
+    labels = _as_labels(labels)
     if labels.ndim != 1 or labels.is_floating_point():
         raise UserError(f"labels must be class indices (N,); got {labels.dtype} {tuple(labels.shape)}")
     classes, counts = labels.unique(return_counts=True)
@@ -295,6 +295,14 @@ def _as_float(values: Tensor, what: str) -> Tensor:
     return values if values.dtype == torch.float64 else values.float()
 
 
+def _as_labels(labels: Tensor, device: torch.device | None = None) -> Tensor:
+    try:
+        return torch.as_tensor(labels, device=device)
+    except (TypeError, ValueError, RuntimeError):
+        kind = type(labels).__name__
+        raise UserError(f"labels must be class indices, whole numbers, not these of type {kind}") from None
+
+
 def _as_probabilities(soft: Tensor) -> Tensor:
     soft = _as_float(soft, "soft labels").double()
     if not ((soft >= 0) & (soft <= 1 + 1e-6)).all():
@@ -311,11 +319,7 @@ def _split(soft: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _check_labels(labels: Tensor, soft: Tensor) -> Tensor:
     """Labels (N,) on the device of soft labels or logits (N, C), if they are class indices of these."""
-    num_classes = soft.shape[-1]
-    try:
-        labels = torch.as_tensor(labels, device=soft.device)
-    except (TypeError, ValueError, RuntimeError):
-        raise UserError(f"labels must be class indices, whole numbers, not these of type {type(labels).__name__}") from None
+    labels, num_classes = _as_labels(labels, soft.device), soft.shape[-1]
     if labels.shape != soft.shape[:-1] or labels.is_floating_point() or labels.dtype == torch.bool:
         wanted = tuple(soft.shape[:-1])
         raise UserError(f"labels must be class indices of shape {wanted}; got {labels.dtype} {tuple(labels.shape)}")

@@ -200,12 +200,12 @@ def summary(cells: pd.DataFrame, unseen: bool = False, chance: float = 0.0) -> s
     cells : DataFrame
         As `SweetSpot.cells`, or what `judge` returns, or records "sweetspot" of one search.
     unseen : bool
-        Whether qualities are accuracies on classes that were never seen.
+        Whether qualities are accuracies on classes that were never seen; of `judge` it is known.
     chance : float
-        What always answering the most frequent class would score; 0: as `judge` noted it, or if nobody did not known,
-        and then nothing is said of it.
+        What always answering the most frequent class would score, which is known of `judge` too; 0: not known, and then
+        nothing is said of it.
     """
-    chance = chance or cells.attrs.get("chance", 0.0)
+    chance, unseen = chance or cells.attrs.get("chance", 0.0), unseen or cells.attrs.get("unseen", False)
     by = cells.set_index("response")
     best = cells[cells["status"] == "recommended"].iloc[0]
     what = "accuracy on classes they never saw" if unseen else "accuracy"
@@ -442,7 +442,7 @@ class _Teacher:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     epochs: int = 0
-    responses: dict[int, Tensor] = field(default_factory=dict)  # by epoch: logits float16 (N, C), on the CPU
+    responses: dict[int, Tensor] = field(default_factory=dict)  # by epoch: logits (N, C), mostly float16, on the CPU
     stopped: str = ""
     measured: dict[int, dict[str, Tensor]] = field(default_factory=dict)  # by epoch, in an earlier search too
 
@@ -531,7 +531,7 @@ class _Search:
         with progress(total=whole, desc="teachers judged", unit="example", unit_scale=True) as self.bar:
             self.distil("full", dict.fromkeys(CONTROLS) | responses)
         cells = self.judged()[1].drop(columns=["batch_size", "epochs", "probe"])
-        cells.attrs["chance"] = self.chance
+        cells.attrs |= {"chance": self.chance, "unseen": bool(self.settings.unseen)}
         return cells
 
     # -------------------------------------------------- the course of a search
@@ -579,6 +579,7 @@ class _Search:
         said: list = [settings, batch_sizes, max_epochs, self.temperature, self.alpha, self.seed, self.budget]
         data = {"images": self.images, "labels": self.labels}
         tensors = {f"{part} {what}": t.cpu() for what, of in data.items() for part, t in of.items()}
+        tensors["probe"] = self.transfer["probe"]
         for factory in (self.make_teacher, self.make_student):
             model = build(factory, seed_for("teacher", self.seed), torch.device("cpu"))
             said.append(model)
@@ -665,7 +666,7 @@ class _Search:
         self.rows.append(("teacher", *cell, 0, -1, "validation", np.nan, float(accuracy), float(mean), mean_loss))
 
     def train_epoch(self, teacher: _Teacher, epoch: int, probed: bool) -> dict[str, Tensor]:
-        """Mean loss, logits on validation images, those on training images (float16) if probed, and what it cost."""
+        """Mean loss, logits on validation images, those on training images if probed, and what it cost."""
         images, labels = self.images["train"], self.labels["train"].to(self.device)
         start = time.perf_counter()
         teacher.model.train()

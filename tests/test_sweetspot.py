@@ -447,6 +447,10 @@ def test_a_network_whose_buffers_a_stack_would_forget_is_trained_in_a_loop() -> 
         ({"logits": torch.zeros(4, 240, 5)}, "a student gives 3 logits, and its teachers 5"),
         ({"labels": PARTS["train"][1][:7]}, "labels must be integers, one for each of 240 images"),
         ({"looked_at": PARTS["train"][0]}, "looked_at must be sets of images as those learned from, torch.float32 (…, 1, 4, 4)"),
+        ({"alphas": 0.9}, "alphas must be a list of numbers; got 0.9"),
+        ({"optimizer": None}, "unknown optimizer None"),
+        ({"images": torch.tensor(3.0)}, "images must be numbers (N, …), such as (N, C, H, W); got torch.float32 ()"),
+        ({"looked_at": [PARTS["train"][0].long()]}, "looked_at must be sets of images as those learned from"),
         ({"temperature": 0}, "temperature must be a number in (0, inf)"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1; got 0"),
         ({"batch_size": 2.5}, "batch_size must be a whole number"),
@@ -471,6 +475,22 @@ class Paired(nn.Linear):
 
     def forward(self, x: torch.Tensor) -> tuple:
         return super().forward(x.flatten(1)), x
+
+
+def test_what_can_be_learned_from_is_not_refused() -> None:
+    """Floats of another precision, one image, weights in a tensor, an optimiser with a rate of its own."""
+    given = lessons()
+    wanted, _ = distil_students(linear, **given)
+    other = {
+        "looked_at": [given["looked_at"][0].double(), given["looked_at"][1].half()],
+        "alphas": torch.tensor(given["alphas"]),
+    }
+    found, _ = distil_students(linear, **given | other)
+    assert torch.equal(found[0], wanted[0]) and torch.allclose(found[1], wanted[1], atol=0.1)
+    adam = functools.partial(torch.optim.Adam, lr=0.01)
+    assert len(distil_students(linear, **given | {"optimizer": adam, "learning_rate": None})[0]) == 2
+    one = {name: given[name][:1] for name in ("images", "labels")} | {"logits": given["logits"][:, :1]}
+    assert distil_students(linear, **given | one)[0][0].shape == (4, 300, CLASSES)
 
 
 def test_arrays_are_learned_from_too_and_random_numbers_stay_the_callers() -> None:
@@ -673,6 +693,15 @@ def test_a_rare_class_does_not_shrink_the_probes_of_the_others(monkeypatch) -> N
     assert sweetspot._some_of_each(labels, 500, seed=0).tolist() == [*range(240)]
 
 
+def test_a_search_with_other_probes_is_another_one() -> None:
+    asked = ([24], 2, 2.0, 0.95, None, 0)
+    with sweetspot._under_way(known(*WINDOW), linear, PARTS, asked, "cpu", FAST) as one:
+        first = one.identity([24], 2)
+        assert one.identity([24], 2) == first
+        one.transfer["probe"] = one.transfer["probe"][:-1]
+        assert one.identity([24], 2) != first
+
+
 def test_large_logits_are_no_divergence() -> None:
     """Beyond 65,504 half precision is infinite, and float32 is not."""
     loud = lambda: nn.Sequential(Known((INF, "right")), Times(1e5))
@@ -779,6 +808,10 @@ def test_teachers_that_one_has_are_judged_beside_the_controls() -> None:
     assert "1 of 2 beat hard labels alone beyond noise, by at most" in text and "(wise)." in text
     none = sweetspot.summary(found.assign(hard_low=-1.0, uniform_low=-1.0))
     assert "**No teacher that was distilled in full beats hard labels alone beyond noise** (the best: " in none
+    denied = Settings(**vars(FAST) | {"unseen": (1,), "repeats": 1})
+    denied = sweetspot.judge(teachers, linear, PARTS, temperature=2.0, alpha=0.95, device="cpu", settings=denied)
+    said = sweetspot.summary(denied)
+    assert "accuracy on classes they never saw is" in said and "hardly learned" not in said
     poor = found.assign(test=0.35)
     assert "The students hardly learned" in sweetspot.summary(poor) and "hardly" not in text
     asked = ASKED | {"batch_sizes": [240], "max_epochs": 1}
