@@ -220,10 +220,10 @@ def summary(cells: pd.DataFrame, unseen: bool = False, chance: float = 0.0) -> s
             "(batch size, epochs)",
             "the recommended one",
         )
-        name = lambda row: f"{row['batch_size']} × {row['epochs']}"
+        called = lambda row: f"{row['batch_size']} × {row['epochs']}"
     else:  # judged: teachers known by their names
         title, each, the_best = f"{best['response']}, the best on validation images", "teacher", "the best"
-        name = lambda row: row["response"]
+        called = lambda row: row["response"]
     percent = lambda fraction: f"{100 * fraction:.2f} %"
     controls = [percent(by.loc[name, "test"]) for name in ("hard labels", "uniform")]
     parts = [f"**{title}**: its students' {what} is {percent(best['test'])}"]
@@ -241,14 +241,14 @@ def summary(cells: pd.DataFrame, unseen: bool = False, chance: float = 0.0) -> s
         top = ahead.loc[ahead["hard"].idxmax()]
         parts.append(
             f"{len(ahead)} of {cells['hard'].count()} beat hard labels alone beyond noise, by at most "
-            f"{margin(top, 'hard')} ({name(top)})"
+            f"{margin(top, 'hard')} ({called(top)})"
         )
         is_ahead = "is" if best["hard_low"] > 0 else "is **not**"
         parts[-1] += "." if top.name == best.name else f"; {the_best} {is_ahead} among them: {margin(best, 'hard')}."
     else:
         parts.append(
-            f"**No {each} that was distilled in full beats hard labels alone beyond noise** ({the_best}: {margin(best, 'hard')}): "
-            "nothing shows that the student gains from a teacher."
+            f"**No {each} that was distilled in full beats hard labels alone beyond noise** ({the_best}: "
+            f"{margin(best, 'hard')}): nothing shows that the student gains from a teacher."
         )
     if not (cells["uniform_low"] > 0).any():
         either = "" if len(ahead) else " either"
@@ -282,9 +282,9 @@ def search(
         Each returns a new, freshly initialised network from images (N, …) to logits (N, C), the same C for both.
     data : (images, labels), ImageSet, dataset, or a mapping of "train" and optionally "validation" and "test" to these
         Images: uint8, seen by the networks as float32 in [0, 1]; float, as float32; or other integers, such as tokens, as
-        they are. Labels: integers below C. A
-        dataset is indexed and gives (image, label), as torchvision's do; it is read once, so it must not augment. Parts
-        that are not given are 15 % of each class of "train", a choice that does not depend on `seed`.
+        they are. Labels: integers below C. A dataset is indexed and gives (image, label), as torchvision's do; it is read
+        once, so it must not augment. Parts that are not given are 15 % of each class of "train", a choice that does not
+        depend on `seed`.
     batch_sizes : sequence of int
         Of the teacher.
     max_epochs : int
@@ -513,14 +513,11 @@ class _Search:
             model = copy.deepcopy(model).to(self.device)
             try:
                 with torch.no_grad():
-                    check_logits(
-                        f"teacher {name!r}", model.eval()(to_input(self.images["train"][:2], self.device)), 2, 0
-                    )
-                train, validation = (predict(model, self.images[part]).cpu() for part in SPLITS[:2])
-            except UserError:
-                raise
+                    first = model.eval()(to_input(self.images["train"][:2], self.device))
             except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
                 raise UserError(f"teacher {name!r} cannot take the images: {one_line(error)}") from None
+            check_logits(f"teacher {name!r}", first, 2, self.classes)
+            train, validation = (predict(model, self.images[part]).cpu() for part in SPLITS[:2])
             for logits in (train, validation):
                 check_logits(f"teacher {name!r}", logits, len(logits), self.classes)
             if train.shape[1] != self.width:
